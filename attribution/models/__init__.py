@@ -1,0 +1,22 @@
+"""Control state of the bottom layer: the catalogue of the company, imports, the catalogue of the lake, prices."""
+
+from .catalogue import Authority, BillingAccount, Binding, OwnershipRule, Placement, Project, Team
+from .imports import ControlTotal, Delivery, ImportedFile, QuarantinedRow
+from .lake import CommitSequence, Revision, ServingFile
+
+__all__ = [
+    "Authority",
+    "BillingAccount",
+    "Binding",
+    "CommitSequence",
+    "ControlTotal",
+    "Delivery",
+    "ImportedFile",
+    "OwnershipRule",
+    "Placement",
+    "Project",
+    "QuarantinedRow",
+    "Revision",
+    "ServingFile",
+    "Team",
+]

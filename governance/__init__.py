@@ -1,0 +1,1 @@
+"""Top layer: people, budgets, forecasts, decisions, and the screens."""

@@ -1,0 +1,9 @@
+"""Django's registration of the governance app."""
+
+from django.apps import AppConfig
+
+
+class GovernanceConfig(AppConfig):
+    name = "governance"
+    label = "governance"
+    verbose_name = "Weir: governance"

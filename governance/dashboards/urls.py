@@ -1,0 +1,5 @@
+"""URLs of governance.dashboards."""
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []

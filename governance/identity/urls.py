@@ -1,0 +1,5 @@
+"""URLs of governance.identity."""
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []

@@ -1,0 +1,5 @@
+"""Control state of the top layer."""
+
+from .people import Membership, Role, ServiceToken, User
+
+__all__ = ["Membership", "Role", "ServiceToken", "User"]
