@@ -7,3 +7,7 @@ class GovernanceConfig(AppConfig):
     name = "governance"
     label = "governance"
     verbose_name = "Weir: governance"
+
+    def ready(self) -> None:
+        # Registering the checks is all that this import does.
+        from . import checks  # noqa: F401

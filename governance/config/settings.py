@@ -11,9 +11,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 env = Env()
 
-WEIR_HOME = Path(env.str("WEIR_HOME", str(BASE_DIR / "var"))).expanduser().resolve()
-WEIR_LAKE = Path(env.str("WEIR_LAKE", str(WEIR_HOME / "lake")))
+# The demo company never shares a folder with real bills: it lives in `demo` below the data folder.
 WEIR_DEMO = env.bool("WEIR_DEMO", False)
+WEIR_HOME = Path(env.str("WEIR_HOME", str(BASE_DIR / "var"))).expanduser().resolve() / ("demo" if WEIR_DEMO else "")
+WEIR_LAKE = Path(env.str("WEIR_LAKE", str(WEIR_HOME / "lake")))
 # DuckDB limits of one engine connection; pages use their own, smaller ones.
 WEIR_ENGINE_MEMORY = env.str("WEIR_ENGINE_MEMORY", "2GB")
 WEIR_ENGINE_THREADS = env.int("WEIR_ENGINE_THREADS", 2)
@@ -152,3 +153,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "attribute-pending": {"task": "attribution.attribute_pending", "schedule": 15 * 60},
+    "sweep-lake": {"task": "attribution.sweep_lake", "schedule": 24 * 3600},
+}

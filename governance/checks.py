@@ -1,0 +1,60 @@
+"""Every setting checked at start: each finding has an id and the fix."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+
+@register()
+def check_data_folder(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """weir.E001: the data folder, or the nearest existing folder above it, can be written."""
+    folder: Path = settings.WEIR_HOME
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return []
+    return [
+        Error(
+            f"the data folder {settings.WEIR_HOME} can't be written",
+            hint="Free it, or set WEIR_HOME to a folder that this user can write.",
+            id="weir.E001",
+        )
+    ]
+
+
+@register()
+def check_engine_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """weir.E002: the engine has at least one thread. weir.E003: its memory limit has a unit."""
+    found: list[CheckMessage] = []
+    if settings.WEIR_ENGINE_THREADS < 1:
+        found.append(
+            Error(f"WEIR_ENGINE_THREADS is {settings.WEIR_ENGINE_THREADS}", hint="Set it to 1 or more.", id="weir.E002")
+        )
+    if not settings.WEIR_ENGINE_MEMORY.upper().endswith(("MB", "GB", "MIB", "GIB", "TB")):
+        found.append(
+            Error(
+                f"WEIR_ENGINE_MEMORY is {settings.WEIR_ENGINE_MEMORY!r}",
+                hint="Give a number with a unit, for example 2GB.",
+                id="weir.E003",
+            )
+        )
+    return found
+
+
+@register(deploy=True)
+def check_secret_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """weir.W001: with several web hosts, the secret key must be the same on all of them."""
+    if os.environ.get("WEIR_SECRET_KEY"):
+        return []
+    return [
+        Warning(
+            "the secret key is a file in the data folder of this machine",
+            hint="Set WEIR_SECRET_KEY where more than one host serves pages.",
+            id="weir.W001",
+        )
+    ]

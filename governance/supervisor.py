@@ -1,0 +1,182 @@
+"""What `make run` runs: the broker, a web server, a worker and the clock, as one foreground process that stops cleanly.
+
+Each child has its own process group, so that a killed worker takes its own children with it. A child that dies is
+started again with a growing pause; one that keeps dying stops everything with a sentence that names its log.
+Not here: what the children do; settings; the demo.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+RESTARTS_BEFORE_GIVING_UP = 5
+STOP_TIMEOUT_SECONDS = 8.0
+# Unix socket paths are limited to about 107 bytes on Linux.
+MAX_SOCKET_PATH = 100
+
+
+class StartError(Exception):
+    """Why Weir can't start, and what to do, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A child process: its name, its command, and how many seconds it may run and still count as failed at start."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise StartError unless `folder` exists or can be made, and can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StartError(
+            f"the data folder {folder} can't be written ({error.strerror}): free it or set WEIR_HOME to another folder"
+        ) from error
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise StartError if something already listens on `host`:`port`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise StartError(
+                f"port {port} on {host} can't be used ({reason}): stop what holds it, or run 'make run PORT=8001'"
+            ) from error
+
+
+def broker_socket(home: Path) -> Path:
+    """Where the broker listens; a path that is too long for a socket moves to a folder of this user below /tmp."""
+    path = home / "run" / "valkey.sock"
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        return path
+    import hashlib
+    import tempfile
+
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}-{digest}" / "valkey.sock"
+
+
+def programs(home: Path, *, host: str, port: int) -> list[Program]:
+    """The children, in starting order."""
+    python = sys.executable
+    bin_folder = Path(python).parent
+    sock = broker_socket(home)
+    broker_data = home / "broker"
+    valkey = shutil.which("valkey-server", path=f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}")
+    if valkey is None:
+        raise StartError("the environment in .venv is half-made (no valkey-server): run 'make clean' and run again")
+    for folder in (sock.parent, broker_data, home / "log"):
+        folder.mkdir(parents=True, exist_ok=True)
+    sock.parent.chmod(0o700)
+    celery = [python, "-m", "celery", "-A", "governance.config"]
+    gunicorn = [python, "-m", "gunicorn", "governance.config.wsgi:application", "--workers", "1", "--threads", "8"]
+    broker = [valkey, "--port", "0", "--unixsocket", str(sock), "--unixsocketperm", "700", "--dir", str(broker_data)]
+    return [
+        Program("broker", [*broker, "--appendonly", "yes", "--save", "", "--daemonize", "no"]),
+        Program("web", [*gunicorn, "--bind", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "--timeout", "60"]),
+        Program("worker", [*celery, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]),
+        Program("clock", [*celery, "beat", "--schedule", str(home / "run" / "beat"), "--pidfile=", "--loglevel", "WARNING"]),
+    ]
+
+
+class Supervisor:
+    """Runs programs until told to stop."""
+
+    def __init__(self, home: Path, todo: Sequence[Program]) -> None:
+        self.home = home
+        self.todo = list(todo)
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.failures: dict[str, int] = {}
+        self.stopping = False
+
+    def log_path(self, name: str) -> Path:
+        return self.home / "log" / f"{name}.log"
+
+    def start(self, program: Program) -> None:
+        log: IO[bytes]
+        with self.log_path(program.name).open("ab") as log:
+            self.children[program.name] = subprocess.Popen(
+                program.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **program.environment},
+                start_new_session=True,
+            )
+
+    def start_all(self) -> None:
+        for program in self.todo:
+            if self.stopping:
+                return
+            self.start(program)
+
+    def request_stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        self.stopping = True
+
+    def watch(self, pause: Callable[[float], None] = time.sleep) -> None:
+        """Restart what dies, until a stop is asked for. Raises StartError when a program keeps dying."""
+        while not self.stopping:
+            pause(0.3)
+            for program in self.todo:
+                child = self.children[program.name]
+                if child.poll() is None or self.stopping:
+                    continue
+                self.failures[program.name] = self.failures.get(program.name, 0) + 1
+                if self.failures[program.name] > RESTARTS_BEFORE_GIVING_UP:
+                    raise StartError(f"the {program.name} keeps stopping: its log {self.log_path(program.name)} says why")
+                pause(min(0.5 * self.failures[program.name], 3.0))
+                self.start(program)
+
+    def stop_all(self) -> None:
+        """End the children, newest first: asked politely, then killed with their whole group."""
+        for program in reversed(self.todo):
+            child = self.children.get(program.name)
+            if child is None:
+                continue
+            _signal_group(child, signal.SIGTERM)
+            try:
+                child.wait(STOP_TIMEOUT_SECONDS if program.name != "worker" else STOP_TIMEOUT_SECONDS / 2)
+            except subprocess.TimeoutExpired:
+                pass
+            _signal_group(child, signal.SIGKILL)
+            child.wait()
+
+    def wait_until_up(self, host: str, port: int, *, timeout_seconds: float = 60.0) -> None:
+        """Return when the web server answers; raise StartError when it doesn't in time."""
+        deadline = time.monotonic() + timeout_seconds
+        while not self.stopping:
+            try:
+                with socket.create_connection((host, port), timeout=1):
+                    return
+            except OSError:
+                dead = self.children["web"].poll()
+                if dead is not None or time.monotonic() > deadline:
+                    raise StartError(f"the web server did not start: its log {self.log_path('web')} says why") from None
+                time.sleep(0.1)
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        pass
