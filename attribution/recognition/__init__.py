@@ -1,1 +1,1 @@
-"""What a meter or a model name means. Pure: rules are data (TOML), nothing here reads a clock, a file of the lake or the network."""
+"""What a meter or a model's name means. Pure: the rules are data (TOML); no clock, no lake, no network."""

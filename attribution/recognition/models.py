@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelName:
-    """`slug`: the model, without snapshot date, region and vendor prefix. `publisher`: who made it, or None if unknown."""
+    """`slug`: the model, without snapshot date, region and vendor. `publisher`: who made it; None if unknown."""
 
     slug: str
     publisher: str | None
@@ -65,12 +65,11 @@ def _family(entry: dict[str, Any]) -> _Family:
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=\d)(?=[A-Z][a-z])")
 _EDITION = re.compile(r"\(amazon bedrock edition\)|\bon vertex ai\b", re.IGNORECASE)
 _REGION = re.compile(r"^(?:us-gov|us|eu|apac|au|jp|in|ca|sa|me|af|global|regional)\.")
-_DATES = re.compile(
-    r"[-@](?:20[2-3]\d-?[01]\d-?[0-3]\d|(?:preview-)?[01]\d-20[2-3]\d)(?=$|[-:@])"  # 20250929, 2024-08-06, preview-09-2025
-)
+# 20250929, 2024-08-06, preview-09-2025
+_DATES = re.compile(r"[-@](?:20[2-3]\d-?[01]\d-?[0-3]\d|(?:preview-)?[01]\d-20[2-3]\d)(?=$|[-:@])")
 _AT_VERSION = re.compile(r"@[\w.-]*$")  # Vertex: @20250929, @default, @001
-# Bedrock's own version of an id (-v1:0, -v2:0 after a date, -1:0) and its context variants (:0:200k). A bare -v2 or -v3 is
-# a part of the model's name (titan-embed-text-v2, embed-english-v3).
+# Bedrock's own version of an id (-v1:0, -v2:0 after a date, -1:0) and its context variants (:0:200k). A bare -v2 or -v3
+# is a part of the model's name (titan-embed-text-v2, embed-english-v3).
 _DATED_VERSION = re.compile(r"(?<=-20\d{6})-v\d+(?::\d+)?(?::\w+)?$")
 _VERSION_TAIL = re.compile(r"-v1(?::\d+(?::\w+)?)?$|(?<=\d)-1:\d+$|(?<=[a-z0-9]):\d+(?::\w+)?$")
 _NOISE_TAIL = re.compile(r"-(?:preview|latest|instruct|maas|default|exp|experimental|customtools)$")
