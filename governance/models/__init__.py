@@ -1,5 +1,25 @@
 """Control state of the top layer."""
 
-from .people import Membership, Role, ServiceToken, User
+from .people import (
+    ORGANISATION_ROLES,
+    TEAM_ROLES,
+    FirstRunLink,
+    Membership,
+    Role,
+    ServiceToken,
+    SignInAttempt,
+    User,
+    normal_email,
+)
 
-__all__ = ["Membership", "Role", "ServiceToken", "User"]
+__all__ = [
+    "ORGANISATION_ROLES",
+    "TEAM_ROLES",
+    "FirstRunLink",
+    "Membership",
+    "Role",
+    "ServiceToken",
+    "SignInAttempt",
+    "User",
+    "normal_email",
+]
