@@ -1,0 +1,47 @@
+-- How capacity is split: by weighted tokens of the telemetry that used it. Grain: weight_set, owner, method, reason.
+-- Inputs: cells (pooled_cells), usage (usage_by_owner). Parameters: weights in tenths of a prompt token, and their version (capacity.py).
+with sets as (
+    select distinct weight_set
+    from cells
+    where route = 'capacity' and weight_set is not null
+),
+
+keyed as (
+    select
+        case
+            when pool is not null then concat('pool', chr(31), cast(day as varchar), chr(31), pool)
+            else concat('model', chr(31), cast(day as varchar), chr(31), model, chr(31), region)
+        end as weight_set,
+        team, project, environment, api_key, owned, requests,
+        coalesce(input_uncached, 0) + coalesce(cache_write_5m, 0) + coalesce(cache_write_1h, 0) as prompt,
+        coalesce(cache_read, 0) as cached,
+        coalesce(output, 0) as generated
+    from usage
+),
+
+weighed as (
+    select
+        k.weight_set, k.team, k.project, k.environment, k.api_key,
+        bool_or(k.owned) as owned,
+        cast(sum(
+            k.prompt * cast($prompt_weight as bigint) + k.cached * cast($cached_weight as bigint)
+            + k.generated * cast($output_weight as bigint)
+        ) as bigint) as weight,
+        cast(sum(k.prompt + k.cached + k.generated) as bigint) as metered_tokens,
+        cast(sum(k.requests) as bigint) as requests
+    from keyed as k
+    inner join sets on k.weight_set = sets.weight_set
+    group by k.weight_set, k.team, k.project, k.environment, k.api_key
+)
+
+select
+    weight_set,
+    team, project, environment, api_key,
+    case when owned then 'capacity_share' else 'unattributed' end as method,
+    case when not owned then 'unowned' end as reason,
+    $version as method_version,
+    weight,
+    metered_tokens,
+    requests
+from weighed
+where weight > 0
