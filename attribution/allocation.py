@@ -1,10 +1,11 @@
 """Split an amount exactly. Pure. The SQL models do the same arithmetic; this is its definition and its oracle.
 
-What belongs here: the telescoping split (inside the lake, 18 decimals) and largest remainder (where people see the unit).
-What does not: who the owners are (`ownership`), what the weights mean (`capacity`, the SQL models).
+What belongs here: the telescoping split (inside the lake, 18 decimals) and largest remainder (where people see the
+unit). What does not: who the owners are (`ownership`), what the weights mean (`capacity`, the SQL models).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from attribution.vocabulary import Method, Reason
@@ -20,9 +21,9 @@ class NothingToSplitBy(ValueError):
 def split_units(units: int, weights: Sequence[int]) -> list[int]:
     """Split an integer by integer weights >= 0; parts sum to `units`, each within one unit of its exact share.
 
-    Telescoping: part = f(S) - f(S - t), S the running sum of weights, f(x) = floor(|units| * x / W); a negative amount is split by
-    its absolute value and negated. The order of `weights` decides where the odd units fall, so callers order owners by key.
-    Raises NothingToSplitBy if the weights sum to zero.
+    Telescoping: part = f(S) - f(S - t), S the running sum of weights, f(x) = floor(|units| * x / W); a negative amount
+    is split by its absolute value and negated. The order of `weights` decides where the odd units fall, so callers
+    order owners by key. Raises NothingToSplitBy if the weights sum to zero.
     Source: facts measured in DECISIONS.md#exact-split.
     """
     if any(weight < 0 for weight in weights):
@@ -53,7 +54,9 @@ def to_units(amount: Decimal) -> int:
     return int(scaled)
 
 
-def split_by_largest_remainder(amount: Decimal, weights: Sequence[int], *, unit: Decimal = Decimal("0.01")) -> list[Decimal]:
+def split_by_largest_remainder(
+    amount: Decimal, weights: Sequence[int], *, unit: Decimal = Decimal("0.01")
+) -> list[Decimal]:
     """Split a multiple of `unit` where people see that unit; ties go to the earlier weight. Parts sum to `amount`.
 
     Raises NothingToSplitBy if the weights sum to zero, ValueError if `amount` isn't a multiple of `unit`.
@@ -85,11 +88,12 @@ def take_off(weights: Sequence[int], proven: int) -> list[int]:
 
 
 def judge_volume(billed: int | None, metered: int, *, tolerance_ppm: int) -> tuple[Method, int]:
-    """How a pool of billed tokens meets the telemetry that is left for it: the owners' method, and the tokens that nobody metered.
+    """How a pool of billed tokens meets the telemetry that is left for it: the owners' method, and the tokens that
+    nobody metered.
 
-    billed: tokens on the bill (None: the bill says no quantity); metered: telemetry's tokens, > 0; tolerance: parts per million of
-    the billed tokens. Returns (TOKEN_SHARE, 0) inside the tolerance, (TOKEN_SHARE, billed - metered) where the bill is above it,
-    (OVER_METERED, 0) where telemetry is.
+    billed: tokens on the bill (None: the bill says no quantity); metered: telemetry's tokens, > 0; tolerance: parts per
+    million of the billed tokens. Returns (TOKEN_SHARE, 0) inside the tolerance, (TOKEN_SHARE, billed - metered) where
+    the bill is above it, (OVER_METERED, 0) where telemetry is.
     """
     if billed is None or abs(billed - metered) * 1_000_000 <= tolerance_ppm * max(billed, 0):
         return Method.TOKEN_SHARE, 0
@@ -98,4 +102,84 @@ def judge_volume(billed: int | None, metered: int, *, tolerance_ppm: int) -> tup
     return Method.OVER_METERED, 0
 
 
-UNMETERED = (Method.UNATTRIBUTED, Reason.UNMETERED)
+@dataclass(frozen=True)
+class Metered:
+    """Telemetry's tokens of one owner in one pool; not `owned`: used, but no rule names an owner."""
+
+    team: str | None
+    project: str | None
+    environment: str | None
+    api_key: str | None
+    tokens: int
+    owned: bool = True
+
+    @property
+    def key(self) -> tuple[tuple[str, bool], ...]:
+        """Owners are ordered by their parts, a missing part after an empty one."""
+        return tuple((part or "", part is None) for part in (self.team, self.project, self.environment, self.api_key))
+
+
+@dataclass(frozen=True)
+class Share:
+    """One weight of a pool: whose, by which method, and how much."""
+
+    owner: Metered | None
+    method: Method
+    reason: Reason | None
+    weight: int
+
+
+def pool_shares(
+    billed: int | None,
+    metered: Sequence[Metered],
+    proven: Mapping[tuple[str | None, str | None], int],
+    *,
+    tolerance_ppm: int,
+) -> list[Share]:
+    """How a pool of token-priced lines is shared: the definition that `sql/marts/token_weights` follows.
+
+    billed: tokens of the lines that prove no owner (None: unknown). metered: telemetry, one entry an owner. proven:
+    (team, project) -> tokens of the lines that prove their owner. Those are taken off the same team and project first,
+    what is left of them off the team. Returns no share where telemetry counted nothing: the pool is then `bypass`.
+    """
+    owners = sorted((owner for owner in metered if owner.tokens > 0), key=lambda owner: owner.key)
+    if not owners:
+        return []
+    left = _take_off_proven(owners, proven)
+    total = sum(owner.tokens for owner in left)
+    if total == 0:
+        return [Share(None, Method.UNATTRIBUTED, Reason.UNMETERED, max(billed if billed is not None else 1, 1))]
+    method, unmetered = judge_volume(billed, total, tolerance_ppm=tolerance_ppm)
+    shares = [
+        Share(owner, method, None, owner.tokens)
+        if owner.owned
+        else Share(owner, Method.UNATTRIBUTED, Reason.UNOWNED, owner.tokens)
+        for owner in left
+        if owner.tokens > 0
+    ]
+    if unmetered:
+        shares.append(Share(None, Method.UNATTRIBUTED, Reason.UNMETERED, unmetered))
+    return sorted(shares, key=_share_key)
+
+
+def _take_off_proven(owners: list[Metered], proven: Mapping[tuple[str | None, str | None], int]) -> list[Metered]:
+    positive = {owner: tokens for owner, tokens in proven.items() if tokens > 0}
+    taken: dict[str | None, int] = {}
+    left = {owner.key: owner for owner in owners}
+    for (team, project), tokens in positive.items():
+        mine = [owner for owner in owners if owner.team == team and owner.project == project and project is not None]
+        for owner, kept in zip(mine, take_off([owner.tokens for owner in mine], tokens), strict=True):
+            taken[team] = taken.get(team, 0) + owner.tokens - kept
+            left[owner.key] = replace(owner, tokens=kept)
+    for team in {team for team, _ in positive if team is not None}:
+        rest = sum(tokens for (named, _), tokens in positive.items() if named == team) - taken.get(team, 0)
+        mine = [owner for owner in left.values() if owner.team == team]
+        for owner, kept in zip(mine, take_off([owner.tokens for owner in mine], rest), strict=True):
+            left[owner.key] = replace(owner, tokens=kept)
+    return list(left.values())
+
+
+def _share_key(share: Share) -> tuple[object, ...]:
+    owner = share.owner or Metered(None, None, None, None, 0)
+    parts = (owner.team, owner.project, owner.environment, owner.api_key)
+    return (*(part or "" for part in parts), share.method.value, share.reason or "", *(part is None for part in parts))

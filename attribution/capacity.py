@@ -1,7 +1,7 @@
 """What an hour of capacity costs a request: weights of its tokens. Pure.
 
-A capacity line (GPU hours, provisioned throughput, PTUs) has no rate per token, so its cost is shared by weighted tokens.
-Weights are integers, in tenths of an uncached prompt token, so that shares stay exact.
+A capacity line (GPU hours, provisioned throughput, PTUs) has no rate per token, so its cost is shared by weighted
+tokens. Weights are integers, in tenths of an uncached prompt token, so that shares stay exact.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from attribution.tokens import TokenUsage
 
 @dataclass(frozen=True)
 class CapacityWeights:
-    """Tenths of an uncached prompt token that one token of each kind weighs; `version` is stored with every share made by it."""
+    """Tenths of an uncached prompt token that one token of each kind weighs; `version` is stored with every share made
+    by it."""
 
     version: str
     prompt: int
@@ -19,7 +20,8 @@ class CapacityWeights:
     output: int
 
     def of(self, usage: TokenUsage) -> int:
-        """The weight of some usage; a bucket that is unknown weighs nothing, and the usage's share says so by its absence."""
+        """The weight of some usage; a bucket that is unknown weighs nothing, and the usage's share says so by its
+        absence."""
         prompt = (usage.input_uncached or 0) + (usage.cache_write_5m or 0) + (usage.cache_write_1h or 0)
         return prompt * self.prompt + (usage.cache_read or 0) * self.cached + (usage.output or 0) * self.output
 

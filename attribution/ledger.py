@@ -1,7 +1,7 @@
 """Builds the attributed ledger of one unit (a provider's calendar month) from its charges, its usage and the rules.
 
-Only arithmetic and look-ups: the SQL models in their order, recognition of distinct meters, ownership of distinct evidence. Which
-revisions go in, what is published and when is `services`' business; no Django here.
+Only arithmetic and look-ups: the SQL models in their order, recognition of distinct meters, ownership of distinct
+evidence. Which revisions go in, what is published and when is `services`' business; no Django here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,31 @@ from attribution.vocabulary import Dataset
 
 # Volume drift of a pool up to this share of its billed tokens is `token_share` (LEDGER 9); parts per million.
 TOLERANCE_PPM = 10_000
-# Changes when the models or the code of the build change what they make of the same inputs; part of every unit's inputs.
+# Changes when the models or the code of the build change what they make of the same inputs; part of every unit's
+# inputs.
 BUILD_VERSION = "attribution-1"
 
 Recognize = Callable[[pa.Table], pa.Table]
 
-_RECOGNIZED = ("charge_scope", "understood", "model", "publisher", "token_type", "tier", "context_band", "routing", "hardware")
-_OPTIONAL_EVIDENCE = ("tags", "sub_account_name", "resource_id", "resource_name", "publisher_name", "invoice_issuer_name")
+_RECOGNIZED = (
+    "charge_scope",
+    "understood",
+    "model",
+    "publisher",
+    "token_type",
+    "tier",
+    "context_band",
+    "routing",
+    "hardware",
+)
+_OPTIONAL_EVIDENCE = (
+    "tags",
+    "sub_account_name",
+    "resource_id",
+    "resource_name",
+    "publisher_name",
+    "invoice_issuer_name",
+)
 
 
 class BrokenLaw(Exception):
@@ -56,7 +74,7 @@ class Unit:
     provider: str
     first: date
     end: date
-    rules: RuleBook = RuleBook()
+    rules: RuleBook
     bindings: tuple[BoundEndpoint, ...] = ()
     # (billing account, period) that the provider has closed.
     closed: frozenset[tuple[str, str]] = frozenset()
@@ -82,8 +100,8 @@ class Built:
 def build(engine: Engine, unit: Unit, *, charges: Input, usage: Input, recognize: Recognize) -> Built:
     """Attribute one unit.
 
-    charges, usage: rows in the schemas of CHARGES and USAGE_HOURLY; those of other providers are ignored, every row of this provider
-    must lie in the unit's days (the audits catch it otherwise).
+    charges, usage: rows in the schemas of CHARGES and USAGE_HOURLY; those of other providers are ignored, every row of
+    this provider must lie in the unit's days (the audits catch it otherwise).
     recognize: distinct meters -> rows of schemas.RECOGNIZED in the same order.
     """
     days, representative = _epochs(unit)
@@ -140,7 +158,9 @@ def _epochs(unit: Unit) -> tuple[pa.Table, list[date]]:
     """(day -> epoch, first day of each epoch): inside an epoch every day has the same rules and bindings."""
     cuts = [cut for binding in unit.bindings for cut in (binding.valid_from, binding.valid_to)]
     pieces = unit.rules.epochs(unit.first, unit.end, cuts)
-    numbered = [(day, number) for number, (start, end) in enumerate(pieces) for day in unit.days() if start <= day < end]
+    numbered = [
+        (day, number) for number, (start, end) in enumerate(pieces) for day in unit.days() if start <= day < end
+    ]
     table = pa.table(
         {
             "day": pa.array([day for day, _ in numbered], pa.date32()),
@@ -152,7 +172,11 @@ def _epochs(unit: Unit) -> tuple[pa.Table, list[date]]:
 
 def _own_usage(engine: Engine, unit: Unit, usage: Input, days: pa.Table, representative: Sequence[date]) -> pa.Table:
     looked_at = unit.rules.event_fields()
-    params = {"use_api_key": "api_key" in looked_at, "use_principal": "principal" in looked_at, "provider": unit.provider}
+    params = {
+        "use_api_key": "api_key" in looked_at,
+        "use_principal": "principal" in looked_at,
+        "provider": unit.provider,
+    }
     inputs: dict[str, Input] = {"usage_hourly": usage, "days": days}
     evidence = engine.run("marts/usage_evidence", params=params, inputs=inputs)
     owned = []
@@ -220,7 +244,9 @@ def _own_evidence(unit: Unit, evidence: pa.Table, representative: Sequence[date]
     for row in evidence.to_pylist():
         day = representative[row["epoch"]]
         owner = unit.rules.owner_of_charge(row, day)
-        owned.append((owner.team, owner.project, owner.environment, owner.kind, owner.rules, pool_named_by(row["tags"])))
+        owned.append(
+            (owner.team, owner.project, owner.environment, owner.kind, owner.rules, pool_named_by(row["tags"]))
+        )
         platform.append(unit.rules.is_platform(row, day))
     names = ("team", "project", "environment", "owner_kind", "owner_rules", "pool")
     return _with_texts(evidence, names, owned).append_column("is_platform", pa.array(platform, pa.bool_()))
@@ -229,7 +255,9 @@ def _own_evidence(unit: Unit, evidence: pa.Table, representative: Sequence[date]
 def _weigh(engine: Engine, unit: Unit, pooled: pa.Table, by_owner: pa.Table, fields: pa.Table) -> pa.Table:
     metered = engine.run("marts/metered_pools", inputs={"usage": by_owner, "fields": fields})
     tokens = engine.run(
-        "marts/token_weights", params={"tolerance_ppm": unit.tolerance_ppm}, inputs={"cells": pooled, "metered": metered}
+        "marts/token_weights",
+        params={"tolerance_ppm": unit.tolerance_ppm},
+        inputs={"cells": pooled, "metered": metered},
     )
     capacity = engine.run(
         "marts/capacity_weights",

@@ -1,8 +1,8 @@
 """Whose is it: ordered, dated rules from what a bill line or an event says to a team, a project, an environment. Pure.
 
-A rule looks at one field. On bill lines: `tag:<key>` or a column of CHARGES; on telemetry: `event:<column of a series>`.
-The first valid rule by position that matches wins, for each part of the owner it names: one rule may name the team and a later one
-the project. A project without a team takes the team that it is placed in on that day.
+A rule looks at one field. On bill lines: `tag:<key>` or a column of CHARGES; on telemetry: `event:<column of a
+series>`. The first valid rule by position that matches wins, for each part of the owner it names: one rule may name the
+team and a later one the project. A project without a team takes the team that it is placed in on that day.
 """
 
 import json
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 
 # What rules may look at, by the evidence's own names (= the columns of the evidence models).
 CHARGE_FIELDS = (
@@ -56,7 +57,8 @@ class BadRule(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """`field` `operator` `value` -> parts of an owner (or, kind `platform`, the platform scope). Valid in [valid_from, valid_to)."""
+    """`field` `operator` `value` -> parts of an owner (or, kind `platform`, the platform scope). Valid in [valid_from,
+    valid_to)."""
 
     position: int
     kind: str  # proof, manual, platform
@@ -78,7 +80,8 @@ class Rule:
 
     @property
     def label(self) -> str:
-        """How the rule is named in `method_version`: by what it says, so that other rules can change without changing it."""
+        """How the rule is named in `method_version`: by what it says, so that other rules can change without changing
+        it."""
         match self.operator:
             case "value":
                 return f"{self.field}={self.takes}"
@@ -115,7 +118,9 @@ def check_rule(rule: Rule) -> None:
         raise BadRule(f"{name}: operator is {rule.operator!r}; use equals, prefix or value")
     known = rule.field.startswith(TAG) or rule.field in CHARGE_FIELDS or rule.field.removeprefix(EVENT) in EVENT_FIELDS
     if not known:
-        raise BadRule(f"{name}: unknown field; use tag:<key>, event:<{'|'.join(EVENT_FIELDS)}> or {', '.join(CHARGE_FIELDS)}")
+        raise BadRule(
+            f"{name}: unknown field; use tag:<key>, event:<{'|'.join(EVENT_FIELDS)}> or {', '.join(CHARGE_FIELDS)}"
+        )
     if rule.operator == "value" and rule.kind != "platform" and rule.takes not in PARTS:
         raise BadRule(f"{name}: takes is {rule.takes!r}; say which part takes the value: team, project or environment")
     if rule.operator != "value" and not rule.value:
@@ -174,7 +179,8 @@ class RuleBook:
     def is_platform(self, evidence: Mapping[str, str | None], day: date) -> bool:
         """Whether a platform rule claims the bill line."""
         return any(
-            rule.kind == "platform" and rule.is_valid_on(day) and rule.matches(_seen(evidence, rule.field)) for rule in self._ordered
+            rule.kind == "platform" and rule.is_valid_on(day) and rule.matches(_seen(evidence, rule.field))
+            for rule in self._ordered
         )
 
     def _owner(self, evidence: Mapping[str, str | None], day: date, rules: Sequence[Rule]) -> Owner:
@@ -214,7 +220,7 @@ class RuleBook:
         dated = [*self.rules, *self.memberships]
         cuts = {cut for item in dated for cut in (item.valid_from, item.valid_to)} | set(extra)
         marks = sorted({first, end} | {cut for cut in cuts if cut is not None and first < cut < end})
-        return list(zip(marks, marks[1:], strict=False))
+        return list(pairwise(marks))
 
     def charge_fields(self) -> frozenset[str]:
         """Which evidence the rules look at on bill lines (`tags` for any tag)."""

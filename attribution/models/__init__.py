@@ -1,10 +1,12 @@
 """Control state of the bottom layer: the catalogue of the company, imports, the catalogue of the lake, prices."""
 
+from .attributed import AttributedUnit
 from .catalogue import Authority, BillingAccount, Binding, OwnershipRule, Placement, Project, Team
 from .imports import ControlTotal, Delivery, ImportedFile, QuarantinedRow
 from .lake import CommitSequence, Revision, ServingFile
 
 __all__ = [
+    "AttributedUnit",
     "Authority",
     "BillingAccount",
     "Binding",
