@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -73,7 +73,7 @@ class Files:
     schema: pa.Schema | None = None
 
 
-Input = pa.Table | pa.RecordBatchReader | Files
+Input: TypeAlias = pa.Table | pa.RecordBatchReader | Files
 
 
 class Engine(Protocol):

@@ -3,7 +3,7 @@
 from .attributed import AttributedUnit
 from .catalogue import Authority, BillingAccount, Binding, OwnershipRule, Placement, Project, Team
 from .imports import ControlTotal, Delivery, ImportedFile, QuarantinedRow
-from .lake import CommitSequence, Revision, ServingFile
+from .lake import CommitSequence, Pin, Revision, ServingFile
 
 __all__ = [
     "AttributedUnit",
@@ -15,6 +15,7 @@ __all__ = [
     "Delivery",
     "ImportedFile",
     "OwnershipRule",
+    "Pin",
     "Placement",
     "Project",
     "QuarantinedRow",

@@ -33,6 +33,9 @@ class Revision(models.Model):
     inputs = models.JSONField(default=dict)
     reason = models.CharField(max_length=300, blank=True)
     schema_version = models.PositiveSmallIntegerField(default=1)
+    # When the sweeper removed the file of a superseded revision past its retention; the row stays, so that a question
+    # about that instant is refused and not answered with nothing.
+    swept_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -45,6 +48,17 @@ class Revision(models.Model):
             models.Index(fields=["dataset", "current", "provider", "day"]),
             models.Index(fields=["dataset", "commit_seq", "superseded_seq"]),
         ]
+
+
+class Pin(models.Model):
+    """Keeps a revision's file for ever: a locked statement, a decision or a kept forecast was made from it."""
+
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="pins")
+    reason = models.CharField(max_length=300)
+    pinned_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["revision", "reason"], name="one_pin_a_reason")]
 
 
 class ServingFile(models.Model):
