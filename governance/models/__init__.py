@@ -1,5 +1,6 @@
 """Control state of the top layer."""
 
+from .colours import EntityColour
 from .people import (
     ORGANISATION_ROLES,
     TEAM_ROLES,
@@ -15,6 +16,7 @@ from .people import (
 __all__ = [
     "ORGANISATION_ROLES",
     "TEAM_ROLES",
+    "EntityColour",
     "FirstRunLink",
     "Membership",
     "Role",

@@ -1,0 +1,261 @@
+"""Figures: rows in, a Plotly figure as plain dicts out. No queries, no Plotly in Python.
+
+Colours are names ("slot:3", "slot:3:line", "token:grid") that the browser resolves, because only it knows the
+theme. Amounts go in as exact decimal texts, which Plotly reads as numbers; nothing here becomes a float.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from governance.dashboards import formats
+
+# Heights in CSS pixels of the drawing area in the two layouts; --figure less the margins.
+_WIDE = {"t": 10, "b": 26, "l": 132, "r": 52}
+_NARROW = {"t": 10, "b": 26, "l": 8, "r": 44}
+_WIDE_HEIGHT = 304 - 36
+_LABEL_PITCH = 15
+
+Figure = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One entity's bars: what is billed, and what is only estimated, per bucket; None where nothing is known."""
+
+    label: str
+    slot: int
+    billed: Sequence[Decimal | None]
+    estimated: Sequence[Decimal | None]
+
+
+def stacked_bars(buckets: Sequence[date], series: Sequence[Series], *, currency: str, monthly: bool) -> Figure:
+    """Stacked bars from zero, the largest series at the bottom; estimated parts are hatched.
+
+    Gives `data`, and a `layout` for wide and for narrow screens.
+    """
+    names = [f"{day}" for day in buckets]
+    titles = [formats.month(f"{day:%Y-%m}") if monthly else formats.day(day) for day in buckets]
+    data = []
+    for each in series:
+        data.append(_bars(each, names, titles, each.billed, currency, estimated=False))
+        if any(amount is not None for amount in each.estimated):
+            data.append(_bars(each, names, titles, each.estimated, currency, estimated=True))
+    low, high = _extent(buckets, series)
+    ticks = nice_ticks(low, high)
+    top, bottom = max(ticks[-1], high), min(ticks[0], low)
+    common = {
+        "barmode": "relative",
+        "bargap": 0.24,
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": False,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "token:font", "size": 11, "color": "token:ink-3"},
+        "hoverlabel": {"bgcolor": "token:ink", "bordercolor": "token:ink", "font": {"color": "token:surface"}},
+        "yaxis": _y_axis(ticks, bottom, top, currency),
+    }
+    wide = {**common, "margin": _WIDE, "xaxis": _x_axis(names, titles, 10), **_direct_labels(series, top - bottom)}
+    narrow = {**common, "margin": _NARROW, "xaxis": _x_axis(names, titles, 4)}
+    return {"data": data, "wide": wide, "narrow": narrow}
+
+
+def _bars(
+    series: Series,
+    names: Sequence[str],
+    titles: Sequence[str],
+    amounts: Sequence[Decimal | None],
+    currency: str,
+    *,
+    estimated: bool,
+) -> Figure:
+    kind = ", estimated" if estimated else ""
+    marker: Figure = {
+        "color": f"slot:{series.slot}",
+        "line": {"color": f"slot:{series.slot}:line", "width": 0.6},
+    }
+    if estimated:
+        marker["pattern"] = {
+            "shape": "/",
+            "size": 5,
+            "solidity": 0.42,
+            "fillmode": "overlay",
+            "fgcolor": "token:surface",
+            "bgcolor": f"slot:{series.slot}",
+        }
+    return {
+        "type": "bar",
+        "name": series.label + kind,
+        "x": list(names),
+        "y": [None if amount is None else formats.exact(amount) for amount in amounts],
+        "customdata": [
+            f"{title}, {series.label}: {formats.money(amount, currency)} {currency}{kind}"
+            for title, amount in zip(titles, amounts, strict=True)
+        ],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "marker": marker,
+    }
+
+
+def _extent(buckets: Sequence[date], series: Sequence[Series]) -> tuple[Decimal, Decimal]:
+    """The lowest and the highest end of any stack; bars start at zero, so both include it."""
+    low = high = Decimal(0)
+    for index in range(len(buckets)):
+        parts = [part for each in series for part in (each.billed[index], each.estimated[index]) if part is not None]
+        high = max(high, sum((part for part in parts if part > 0), Decimal(0)))
+        low = min(low, sum((part for part in parts if part < 0), Decimal(0)))
+    return low, high
+
+
+def nice_ticks(low: Decimal, high: Decimal, at_most: int = 4) -> list[Decimal]:
+    """Round values that cover [low, high] and include zero, with at most `at_most` steps above zero."""
+    if high <= 0 and low >= 0:
+        return [Decimal(0), Decimal(1)]
+    reach = max(high, -low)
+    step = next(
+        Decimal(factor).scaleb(exponent)
+        for exponent in range((reach / at_most).adjusted(), (reach / at_most).adjusted() + 3)
+        for factor in ("1", "2", "2.5", "5")
+        if Decimal(factor).scaleb(exponent) * at_most >= reach
+    )
+    below = -int((-low / step).to_integral_value(rounding="ROUND_CEILING")) if low < 0 else 0
+    above = int((high / step).to_integral_value(rounding="ROUND_CEILING"))
+    return [step * index for index in range(below, above + 1)]
+
+
+def tick_text(value: Decimal, currency: str) -> str:
+    """'$15k', '$2.5M', '$0.002': an axis' label, without digits that the step doesn't need."""
+    if value == 0:
+        return "0"
+    for size, unit in ((Decimal(10**9), "B"), (Decimal(10**6), "M"), (Decimal(10**3), "k")):
+        if abs(value) >= size:
+            number, suffix = value / size, unit
+            break
+    else:
+        number, suffix = value, ""
+    sign = formats.MINUS if value < 0 else ""
+    return f"{sign}{formats.symbol(currency)}{formats.exact(abs(number))}{suffix}"
+
+
+def _y_axis(ticks: Sequence[Decimal], low: Decimal, high: Decimal, currency: str) -> Figure:
+    return {
+        "side": "right",
+        "range": [formats.exact(low), formats.exact(high)],
+        "fixedrange": True,
+        "tickvals": [formats.exact(each) for each in ticks],
+        "ticktext": [tick_text(each, currency) for each in ticks],
+        "gridcolor": "token:grid",
+        "zerolinecolor": "token:axis",
+        "zerolinewidth": 1,
+    }
+
+
+def _x_axis(names: Sequence[str], titles: Sequence[str], at_most: int) -> Figure:
+    every = max(1, -(-len(names) // at_most))
+    chosen = list(range(0, len(names), every))
+    # The month stands at the first tick and wherever it changes; a month alone needs no repeating.
+    months = [titles[index].split(" ")[-2] if len(titles[index].split(" ")) > 2 else "" for index in chosen]
+    texts = [
+        _tick_date(titles[index], repeat=position > 0 and months[position] == months[position - 1])
+        for position, index in enumerate(chosen)
+    ]
+    return {
+        "type": "category",
+        "fixedrange": True,
+        "tickvals": [names[index] for index in chosen],
+        "ticktext": texts,
+        "tickangle": 0,
+        "showgrid": False,
+    }
+
+
+def _tick_date(title: str, *, repeat: bool) -> str:
+    words = title.split(" ")
+    if len(words) < 3:
+        return title
+    return words[0] if repeat else f"{words[0]} {words[1]}"
+
+
+def _direct_labels(series: Sequence[Series], span: Decimal) -> Figure:
+    """Each series' name and swatch left of the first bar, at its height, pushed apart where they would touch."""
+    if span == 0:
+        return {}
+    heights, base = [], Decimal(0)
+    for each in series:
+        first = sum((part for part in (each.billed[0], each.estimated[0]) if part is not None and part > 0), Decimal(0))
+        heights.append(base + first / 2)
+        base += first
+    pitch = span * _LABEL_PITCH / _WIDE_HEIGHT
+    annotations, shapes = [], []
+    for each, height in zip(series, spread(heights, pitch), strict=True):
+        at = formats.exact(height)
+        annotations.append(
+            {
+                "xref": "paper",
+                "x": 0,
+                "xanchor": "right",
+                "xshift": -16,
+                "yref": "y",
+                "y": at,
+                "yanchor": "middle",
+                "text": _clipped(each.label),
+                "showarrow": False,
+                "font": {"color": "token:ink-2", "size": 11},
+            }
+        )
+        shapes.append(
+            {
+                "type": "rect",
+                "xref": "paper",
+                "xsizemode": "pixel",
+                "xanchor": 0,
+                "x0": -12,
+                "x1": -5,
+                "yref": "y",
+                "ysizemode": "pixel",
+                "yanchor": at,
+                "y0": -4,
+                "y1": 4,
+                "fillcolor": f"slot:{each.slot}",
+                "line": {"color": f"slot:{each.slot}:line", "width": 1},
+            }
+        )
+    return {"annotations": annotations, "shapes": shapes}
+
+
+def spread(heights: Sequence[Decimal], pitch: Decimal) -> list[Decimal]:
+    """`heights` (ascending) moved up as little as a pass from below needs, so that neighbours are `pitch` apart."""
+    placed: list[Decimal] = []
+    for height in heights:
+        lowest = placed[-1] + pitch if placed else pitch / 2
+        placed.append(max(height, lowest))
+    return placed
+
+
+def _clipped(label: str, limit: int = 19) -> str:
+    text = label.replace("&", "&amp;").replace("<", "&lt;")
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def sparkline(values: Sequence[Decimal | None], width: int = 200, height: int = 28) -> str:
+    """SVG path data of a line from zero over `values`; unknown ones leave a gap. '' when there is nothing to draw."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return ""
+    low, high = min(Decimal(0), *known), max(Decimal(0), *known)
+    if low == high:
+        high = Decimal(1)
+    parts, joined = [], False
+    for index, value in enumerate(values):
+        if value is None:
+            joined = False
+            continue
+        x = Decimal(2) + Decimal(index) * (width - 4) / max(1, len(values) - 1)
+        y = Decimal(3) + (high - value) * (height - 6) / (high - low)
+        parts.append(f"{'L' if joined else 'M'}{x:.1f} {y:.1f}")
+        joined = True
+    return " ".join(parts)
+
