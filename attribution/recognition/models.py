@@ -65,6 +65,7 @@ def _family(entry: dict[str, Any]) -> _Family:
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=\d)(?=[A-Z][a-z])")
 _EDITION = re.compile(r"\(amazon bedrock edition\)|\bon vertex ai\b", re.IGNORECASE)
 _REGION = re.compile(r"^(?:us-gov|us|eu|apac|au|jp|in|ca|sa|me|af|global|regional)\.")
+_HOST = re.compile(r"^(?:fw|fireworks)-(?=[a-z])")  # who serves it on Azure, not who made it
 # 20250929, 2024-08-06, preview-09-2025
 _DATES = re.compile(r"[-@](?:20[2-3]\d-?[01]\d-?[0-3]\d|(?:preview-)?[01]\d-20[2-3]\d)(?=$|[-:@])")
 _AT_VERSION = re.compile(r"@[\w.-]*$")  # Vertex: @20250929, @default, @001
@@ -134,6 +135,7 @@ def _clean(text: str, vendor: str | None) -> tuple[str, str | None]:
         text = rest if not restored or rest.startswith(restored) else f"{restored}-{rest}"
     if text in catalogue.exact:
         return text, vendor
+    text = _HOST.sub("", text)
     text = _slugify(_DATES.sub("", _DATED_VERSION.sub("", text.replace(" ", "-"))))
     for torn, whole in catalogue.spellings:
         text = torn.sub(whole, text)
