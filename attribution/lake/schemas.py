@@ -1,7 +1,7 @@
 """Arrow schemas of the lake's datasets: the columns, their units and their order.
 
-Money and rates are DECIMAL(38,18) in the row's currency; tokens are int64; times are UTC microseconds; `day` is the UTC day.
-NULL means unknown, never zero. JSON texts have sorted keys and no spaces, so that equal content is equal text.
+Money and rates are DECIMAL(38,18) in the row's currency; tokens are int64; times are UTC microseconds; `day` is the UTC
+day. NULL means unknown, never zero. JSON texts have sorted keys and no spaces, so that equal content is equal text.
 """
 
 import pyarrow as pa

@@ -5,18 +5,18 @@ from typing import Any
 
 from django.db import models
 
-SCALE = 18
+from attribution.money import from_units, to_units
 
 
 class MoneyField(models.CharField):  # type: ignore[type-arg]
-    """A Decimal with at most 18 decimals; the column holds the integer amount x 10^18 as text. Sums are made in Python."""
+    """A Decimal with at most 18 decimals; stored as the integer amount x 10^18, in text. Sums are made in Python."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 48)
         super().__init__(*args, **kwargs)
 
     def from_db_value(self, value: str | None, *_: object) -> Decimal | None:
-        return None if value is None else Decimal(value).scaleb(-SCALE)
+        return None if value is None else from_units(int(value))
 
     def to_python(self, value: Any) -> Decimal | None:
         if value is None or isinstance(value, Decimal):
@@ -27,9 +27,4 @@ class MoneyField(models.CharField):  # type: ignore[type-arg]
 
     def get_prep_value(self, value: Any) -> str | None:
         amount = self.to_python(value)
-        if amount is None:
-            return None
-        scaled = amount.scaleb(SCALE)
-        if scaled != scaled.to_integral_value():
-            raise ValueError(f"{amount} has more than {SCALE} decimals; round it once, at the import")
-        return str(int(scaled))
+        return None if amount is None else str(to_units(amount))
