@@ -2,7 +2,7 @@
 
 Here: amounts, rounding at the lake's scale, sums. Not here: splitting (`allocation`), exchange rates, formatting for
 people. Pure. Python's default decimal context rounds to 28 digits in silence, DECIMAL(38,18) has 38: every operation
-here runs in `EXACT`, where a rounding is an error.
+here runs in `EXACT`, where a rounding is an error (so `copy_abs`, where `abs` would round).
 """
 
 import re
@@ -59,7 +59,7 @@ def parse_exact(text: str) -> tuple[Decimal, Decimal]:
     if raw and raw.adjusted() >= 20:
         raise NotAnAmount(f"{text[:60]!r} does not fit DECIMAL(38,18): more than 20 digits before the point")
     value = raw.quantize(_UNIT, context=_ROUNDING)
-    if abs(value) >= LIMIT:
+    if value.copy_abs() >= LIMIT:
         raise NotAnAmount(f"{text[:60]!r} does not fit DECIMAL(38,18): it rounds to more than 20 digits")
     # 0 - 0 and -0 are 0: a sign on nothing would make equal amounts different texts.
     return _plain_zero(value), _plain_zero(_ROUNDING.subtract(raw, value))
@@ -178,7 +178,7 @@ class Money:
 def _checked(amount: Decimal) -> Decimal:
     if not amount.is_finite():
         raise NotAnAmount(f"{amount} is not an amount")
-    if abs(amount) >= LIMIT:
+    if amount.copy_abs() >= LIMIT:
         raise NotAnAmount(f"{amount} does not fit DECIMAL(38,18): more than 20 digits before the point")
     if amount and amount.quantize(_UNIT, context=_ROUNDING) != amount:
         raise NotAnAmount(f"{amount} has more than {SCALE} decimals; round it once, where it is read")
@@ -186,4 +186,4 @@ def _checked(amount: Decimal) -> Decimal:
 
 
 def _plain_zero(amount: Decimal) -> Decimal:
-    return amount if amount else abs(amount)
+    return amount if amount else amount.copy_abs()
