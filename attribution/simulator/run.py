@@ -26,7 +26,7 @@ from attribution.simulator.traffic import Request, Traffic
 LOST_OFFER, LOST_DAY, LOST_HOURS = "gpt5mini-zone", 16, (9, 15)
 # A cell that the loss hits is short by more than this, so that no tolerance near 1 % hides it.
 _SHORT = 0.02
-_REFUND_DAY, _CORRECTION_DAY, _PROMOTION_DAY = 15, 20, 6
+_REFUND_DAY, _CORRECTION_DAY = 15, 20
 
 
 class BooksDisagree(AssertionError):
@@ -129,8 +129,6 @@ class _Play:
             following = month_end(month_of(day))
             if following < self.plan.billed_until:
                 gcp.correction(day, cell, "insurance", month_of(following))
-        if day.day == _PROMOTION_DAY:
-            gcp.promotion(self.books, day)
 
     def _lost_ids(self, day: date, requests: list[Request]) -> frozenset[str]:
         """Requests whose telemetry was lost. The window grows until every cell that it touches is clearly short."""

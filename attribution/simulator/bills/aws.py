@@ -240,8 +240,8 @@ class AwsBill(Bill):
         }
         self._cost(fee, committed, 0)
         self.add(period, fee, committed, committed - at_rate)
-        post_whole(books, "aws", period, "other_scope", committed, 0)
-        post_whole(books, "aws", period, "commitment_unused", 0, committed - at_rate)
+        # A Compute Savings Plan covers any machine: nothing on its own lines says that it is for inference.
+        post_whole(books, "aws", period, "other_scope", committed, committed - at_rate)
         if day.weekday() < 5:
             amount = 10 * _GPU_ON_DEMAND
             extra = self._machine(day, "Usage", 10, "i-0c93d01ea5f7724b1")
@@ -300,8 +300,7 @@ class AwsBill(Bill):
         }
         self._cost(row, fee, 0)
         self.add(period, row, fee, unused)
-        post_whole(books, "aws", period, "other_scope", fee, 0)
-        post_whole(books, "aws", period, "other_scope", 0, unused)
+        post_whole(books, "aws", period, "other_scope", fee, unused)
 
     def _db_row(self, day: date, kind: str) -> dict[str, str]:
         row = self._base(day, "banking", kind, "AmazonRDS")

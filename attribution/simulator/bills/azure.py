@@ -99,7 +99,7 @@ class AzureBill(Bill):
             "ResourceName": "",
         }
         self.side(period, purchase, bought * _PTU_RESERVED, None)
-        post_whole(books, "azure", period, "shared_unassigned", bought * _PTU_RESERVED, 0)
+        post_whole(books, "azure", period, "shared_unassigned", bought * _PTU_RESERVED, 0, kind="capacity")
         saas = self._base(month_start(period), "technology") | {
             "MeterCategory": "SaaS",
             "MeterName": "Observability Pro - Monthly seat",
@@ -164,7 +164,7 @@ class AzureBill(Bill):
             "ResourceName": "",
         }
         self.side(period, idle, None, unused * _PTU_RESERVED)
-        post_whole(books, "azure", period, "commitment_unused", 0, unused * _PTU_RESERVED)
+        post_whole(books, "azure", period, "commitment_unused", 0, unused * _PTU_RESERVED, kind="capacity")
         if day.weekday() < 5:
             extra = 4 * 8
             row = self._ptu_row(day) | {

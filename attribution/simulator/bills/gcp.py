@@ -19,10 +19,11 @@ from attribution.simulator.bills.lines import (
     usd,
 )
 from attribution.simulator.books import Books, Cell
-from attribution.simulator.company import OUTPUT, Company, columns
+from attribution.simulator.company import BUCKETS, OUTPUT, Company, columns
 
 COLUMNS = tuple(row["name"] for row in columns("gcp_columns.csv"))
 SPAN = 6 * 3600  # seconds of usage in one row
+_PROMOTED, _PROMOTION_DAY = "gemini-flash", 6
 
 _VERTEX = ("C7E2-9256-1C43", "Vertex AI")
 _COMPUTE = ("6F81-5844-456A", "Compute Engine")
@@ -54,10 +55,11 @@ class GcpBill(Bill):
     def __init__(self, company: Company) -> None:
         super().__init__()
         self._account = company.accounts["gcp"]
+        self._promoted: set[str] = set()
 
     def day(self, books: Books, day: date, readings: list[Reading]) -> None:
         for reading in readings:
-            self._tokens(day, reading)
+            self._tokens(books, day, reading)
         for unit, service, sku, unit_name, price, quantity, discount in _OTHER:
             cost = atto(price) * quantity
             credit = -cost * discount // 100
@@ -89,33 +91,6 @@ class GcpBill(Bill):
         }
         self._whole(books, day, rounding, atto("-0.003"), "shared_unassigned")
 
-    def promotion(self, books: Books, day: date) -> None:
-        """A promotional credit on a day's first Gemini row without labels: nobody's until a rule says."""
-        for place, row in enumerate(self.rows[month_of(day)]):
-            if (
-                row["service.id"] != _VERTEX[0]
-                or row["labels"] != "[]"
-                or not row["usage_start_time"].startswith(f"{day}")
-            ):
-                continue
-            if "Gemini" in row["sku.description"] and row["usage_start_time"][11:13] != "00":
-                amount = atto("-0.5")
-                credits = [
-                    *json.loads(row["credits"], parse_float=str),
-                    {
-                        "id": "trial",
-                        "full_name": "Free trial",
-                        "type": "PROMOTION",
-                        "name": "Free trial credit",
-                        "amount": usd(amount),
-                    },
-                ]
-                self.rows[month_of(day)][place] = dict(row) | {"credits": _json(credits)}
-                self.billed[month_of(day)] += amount
-                self.effective[month_of(day)] += amount
-                post_whole(books, "gcp", month_of(day), "shared_unassigned", amount, amount)
-                return
-
     def correction(self, day: date, cell: Cell, unit: str, into: str) -> None:
         """Money back for a tenth of a day's generated tokens, on the invoice of a later month."""
         price = cell.band.prices[OUTPUT]
@@ -129,7 +104,7 @@ class GcpBill(Bill):
         self.add(into, row, amount, amount)
         cell.adjustments.append((OUTPUT, into, amount, amount))
 
-    def _tokens(self, day: date, reading: Reading) -> None:
+    def _tokens(self, books: Books, day: date, reading: Reading) -> None:
         offer, band = reading.offer, reading.offer.bands[reading.band]
         lines = [(bucket, band.meters[bucket], tokens) for bucket, tokens in enumerate(reading.tokens)]
         if band.thinking_meter and reading.reasoning:
@@ -144,7 +119,22 @@ class GcpBill(Bill):
             row["credits"] = _credits("DISCOUNT", "Vertex AI contract discount", tokens * (price - listed))
             if reading.owner is not None:
                 row["labels"] = _labels(reading.owner)
-            self.add(invoice_month(day, reading.start), row, tokens * price, tokens * price)
+            promotion = self._promotion(books, day, reading) if bucket == 0 else 0
+            if promotion:
+                row["credits"] = _json([*_read(row["credits"]), _credit("PROMOTION", "Free trial credit", promotion)])
+            amount = tokens * price + promotion
+            self.add(invoice_month(day, reading.start), row, amount, amount)
+
+    def _promotion(self, books: Books, day: date, reading: Reading) -> int:
+        """Once a month a promotional credit on an unlabelled row: its own Credit line, nobody's until a rule says."""
+        period = invoice_month(day, reading.start)
+        unlabelled = reading.offer.id == _PROMOTED and not reading.resource
+        if day.day < _PROMOTION_DAY or period in self._promoted or not unlabelled:
+            return 0
+        self._promoted.add(period)
+        amount = atto("-0.5")
+        post_whole(books, "gcp", period, "shared_unassigned", amount, amount, reading.offer.model, BUCKETS[0])
+        return amount
 
     def _whole(self, books: Books, day: date, row: dict[str, str], amount: int, reason: str) -> None:
         self.add(month_of(day), row, amount, amount)
@@ -198,9 +188,16 @@ def _labels(owner: tuple[str, str]) -> str:
 
 
 def _credits(kind: str, name: str, amount: int) -> str:
-    return (
-        _json([{"id": name, "full_name": name, "type": kind, "name": name, "amount": usd(amount)}]) if amount else "[]"
-    )
+    return _json([_credit(kind, name, amount)] if amount else [])
+
+
+def _credit(kind: str, name: str, amount: int) -> dict[str, str]:
+    return {"id": name, "full_name": name, "type": kind, "name": name, "amount": usd(amount)}
+
+
+def _read(credits: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(credits, parse_float=str, parse_int=str)
+    return found
 
 
 def _json(credits: list[dict[str, str]]) -> str:
