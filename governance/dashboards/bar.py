@@ -1,13 +1,16 @@
-"""The analytic bar: what a page shows, read from its URL and nowhere else, and the links that change one part of it.
+"""The analytic bar: what a page shows, read from its URL and nowhere else, and links that change one part of it.
 
+Filters, basis and grouping are the API's words, read by its grammar; the bar adds named periods and a comparison.
 Pure: takes the query and `today`. A part that can't be read falls back to its default and is named in `ignored`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import quote, urlencode
 
+from attribution.api import grammar
+from attribution.queries import CostQuery, Dimension, Filter, Granularity, Operator
 from attribution.vocabulary import Basis
 
 PERIODS = {
@@ -25,28 +28,30 @@ BASES = {
     Basis.LIST: "the public price, before any discount (list_cost)",
     Basis.CONTRACTED: "the negotiated price, before commitments (contracted_cost)",
 }
-# What a page can be grouped by: the grammar's name -> (label, plural).
+# What a page can be grouped and filtered by: (label, plural).
 DIMENSIONS = {
-    "model": ("Model", "Models"),
-    "team": ("Team", "Teams"),
-    "project": ("Project", "Projects"),
-    "provider": ("Provider", "Providers"),
-    "token_type": ("Token type", "Token types"),
-    "region": ("Region", "Regions"),
-    "method": ("Method", "Methods"),
+    Dimension.MODEL: ("Model", "Models"),
+    Dimension.TEAM: ("Team", "Teams"),
+    Dimension.PROJECT: ("Project", "Projects"),
+    Dimension.PROVIDER: ("Provider", "Providers"),
+    Dimension.TOKEN_TYPE: ("Token type", "Token types"),
+    Dimension.REGION: ("Region", "Regions"),
+    Dimension.METHOD: ("Method", "Methods"),
 }
+# Reached by drilling only.
+DEEPER = {Dimension.REASON: ("Reason", "Reasons")}
 # One level down from each dimension: provider -> model -> token type, team -> project -> model.
 DRILL = {
-    "provider": ("model", "token_type"),
-    "team": ("project", "model", "token_type"),
-    "project": ("model", "token_type"),
-    "model": ("token_type", "provider"),
-    "region": ("model", "token_type"),
-    "method": ("model", "token_type"),
-    "token_type": ("model",),
+    Dimension.PROVIDER: (Dimension.MODEL, Dimension.TOKEN_TYPE),
+    Dimension.TEAM: (Dimension.PROJECT, Dimension.MODEL, Dimension.TOKEN_TYPE),
+    Dimension.PROJECT: (Dimension.MODEL, Dimension.TOKEN_TYPE),
+    Dimension.MODEL: (Dimension.TOKEN_TYPE,),
+    Dimension.REGION: (Dimension.MODEL, Dimension.TOKEN_TYPE),
+    Dimension.METHOD: (Dimension.REASON, Dimension.MODEL),
+    Dimension.REASON: (Dimension.MODEL, Dimension.TOKEN_TYPE),
+    Dimension.TOKEN_TYPE: (),
 }
-# A filter for rows that name nothing in that dimension.
-NOTHING_NAMED = "null"
+SORTS = ("name", "cost", "estimated", "change", "tokens", "price", "cache")
 FIRST_DAY = date(2000, 1, 1)
 
 
@@ -63,12 +68,6 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Filter:
-    dimension: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Bar:
     """One state of the bar. `span` is what the period comes to today."""
 
@@ -76,10 +75,9 @@ class Bar:
     span: Span
     compare: str = "previous"
     basis: Basis = Basis.EFFECTIVE
-    group_by: str = "model"
+    group_by: Dimension = Dimension.MODEL
     filters: tuple[Filter, ...] = ()
     sort: str = "-cost"
-    currency: str = ""
     ignored: tuple[str, ...] = ()
 
     @property
@@ -88,12 +86,19 @@ class Bar:
         return None if self.compare == "none" else previous(self.period, self.span)
 
     @property
-    def granularity(self) -> str:
+    def granularity(self) -> Granularity:
         """Bars of a day; of a month where days would be too thin to see."""
-        return "day" if self.span.days <= 92 else "month"
+        return Granularity.DAY if self.span.days <= 92 else Granularity.MONTH
 
-    def filtered(self, dimension: str) -> tuple[str, ...]:
-        return next((each.values for each in self.filters if each.dimension == dimension), ())
+    @property
+    def label(self) -> str:
+        """The dimension in the singular."""
+        return label_of(self.group_by)
+
+    def costs(self, span: Span | None = None, *, basis: Basis | None = None) -> CostQuery:
+        """The question that this bar asks, ungrouped, for its own span or another."""
+        days = span or self.span
+        return CostQuery(days.start, days.end, filters=self.filters, basis=basis or self.basis)
 
     def query(self) -> str:
         """The query string that reproduces this page; keys and values in one fixed order."""
@@ -101,27 +106,34 @@ class Bar:
         if self.period == "custom":
             # The last day, inclusive, as people write it.
             pairs += [("from", f"{self.span.start}"), ("to", f"{self.span.end - timedelta(days=1)}")]
-        pairs += [("compare", self.compare), ("basis", self.basis.value), ("group_by", self.group_by)]
-        pairs += [(f"filter[{each.dimension}]", ",".join(map(_escape, each.values))) for each in self.filters]
+        pairs += [("compare", self.compare), ("basis", self.basis.value), ("group_by", self.group_by.value)]
+        pairs += [pair for pair in grammar.to_parameters(self.costs()) if pair[0].startswith("filter[")]
         if self.sort != "-cost":
             pairs.append(("sort", self.sort))
-        if self.currency:
-            pairs.append(("currency", self.currency))
         return urlencode(pairs, safe="[],", quote_via=quote)
 
-    def with_filter(self, dimension: str, *values: str) -> "Bar":
-        """This bar with exactly `values` of a dimension; without a filter on it when there are none."""
-        kept = tuple(each for each in self.filters if each.dimension != dimension)
-        return replace(self, filters=(*kept, Filter(dimension, values)) if values else kept)
+    def with_filter(self, dimension: Dimension, *values: str | None) -> "Bar":
+        """This bar with only `values` of a dimension; None is 'no value'. No filter on it when there are no values."""
+        kept = tuple(each for each in self.filters if each.dimension is not dimension)
+        if not values:
+            return replace(self, filters=kept)
+        named = tuple(each for each in values if each is not None)
+        wanted = Filter(dimension, Operator.IN, named) if named else Filter(dimension, Operator.NULL)
+        return replace(self, filters=(*kept, wanted))
 
-    def without_value(self, dimension: str, value: str) -> "Bar":
-        return self.with_filter(dimension, *(each for each in self.filtered(dimension) if each != value))
+    def without_dimension(self, dimension: Dimension) -> "Bar":
+        return self.with_filter(dimension)
+
+    def without(self, unwanted: Filter) -> "Bar":
+        return replace(self, filters=tuple(each for each in self.filters if each != unwanted))
 
     def drilled(self, value: str | None) -> "Bar | None":
         """One level down into a row: filtered to it, grouped by the next dimension; None at the lowest level."""
-        narrowed = self.with_filter(self.group_by, NOTHING_NAMED if value is None else value)
-        down = next((each for each in DRILL[self.group_by] if len(self.filtered(each)) != 1), None)
-        return None if down is None else replace(narrowed, group_by=down, sort="-cost")
+        fixed = {each.dimension for each in self.filters if _names_one(each)}
+        down = next((each for each in DRILL[self.group_by] if each not in fixed), None)
+        if down is None:
+            return None
+        return replace(self.with_filter(self.group_by, value), group_by=down, sort="-cost")
 
     def sorted_by(self, column: str) -> "Bar":
         """Sorted by `column`: the largest first, then, chosen again, the smallest; names the other way round."""
@@ -129,29 +141,33 @@ class Bar:
         return replace(self, sort=second if self.sort == first else first)
 
 
-def read(query: Mapping[str, str], today: date, newest: date | None = None) -> Bar:
+def label_of(dimension: Dimension) -> str:
+    known = DIMENSIONS.get(dimension) or DEEPER.get(dimension)
+    return known[0] if known else dimension.value.replace("_id", "").replace("_", " ").capitalize()
+
+
+def read(query: Mapping[str, Sequence[str]], today: date, newest: date | None = None) -> Bar:
     """The bar that a URL's query asks for.
 
     newest: the last day with figures; where the query names no period and this month has none, its month is shown.
     """
+    last = {name: values[-1] for name, values in query.items() if values}
     ignored: list[str] = []
-    period = _choice(query, "period", PERIODS, "this-month", ignored)
+    period = _choice(last, "period", PERIODS, "this-month", ignored)
     span = _span(period, today)
-    if "period" not in query and newest is not None and newest < span.start:
+    if "period" not in last and newest is not None and newest < span.start:
         period, span = "custom", Span(newest.replace(day=1), _next_month(newest))
     elif period == "custom":
-        custom = _custom(query, ignored)
+        custom = _custom(last, ignored)
         period, span = ("custom", custom) if custom else ("this-month", _span("this-month", today))
-    basis = Basis(_choice(query, "basis", {each.value: "" for each in Basis}, Basis.EFFECTIVE.value, ignored))
     return Bar(
         period=period,
         span=span,
-        compare=_choice(query, "compare", COMPARISONS, "previous", ignored),
-        basis=basis,
-        group_by=_choice(query, "group_by", DIMENSIONS, "model", ignored),
-        filters=_filters(query, ignored),
-        sort=query.get("sort", "-cost"),
-        currency=query.get("currency", "")[:8],
+        compare=_choice(last, "compare", COMPARISONS, "previous", ignored),
+        basis=Basis(_choice(last, "basis", {each.value: "" for each in Basis}, Basis.EFFECTIVE.value, ignored)),
+        group_by=Dimension(_choice(last, "group_by", DIMENSIONS | DEEPER, Dimension.MODEL.value, ignored)),
+        filters=_filters(query, span, ignored),
+        sort=_choice(last, "sort", {sign + each: "" for sign in ("", "-") for each in SORTS}, "-cost", ignored),
         ignored=tuple(ignored),
     )
 
@@ -192,44 +208,37 @@ def _custom(query: Mapping[str, str], ignored: list[str]) -> Span | None:
     return Span(start, last + timedelta(days=1))
 
 
-def _filters(query: Mapping[str, str], ignored: list[str]) -> tuple[Filter, ...]:
-    found = []
-    for name, text in query.items():
-        if not name.startswith("filter["):
-            continue
-        dimension = name[len("filter[") : -1]
-        values = tuple(dict.fromkeys(each for each in _split(text) if each))[:50]
-        if dimension not in DIMENSIONS or not values:
-            ignored.append(f"{name}={text[:60]}")
-        else:
-            found.append(Filter(dimension, values))
-    return tuple(found)
+def _filters(query: Mapping[str, Sequence[str]], span: Span, ignored: list[str]) -> tuple[Filter, ...]:
+    """The filters as the API's grammar reads them; one that it refuses is left out."""
+    wanted = {name: values for name, values in query.items() if name.startswith("filter[")}
+    dates = {"start": [f"{span.start}"], "end": [f"{span.end}"]}
+    try:
+        return grammar.parse_costs({**dates, **wanted}).filters
+    except grammar.NotUnderstood as error:
+        refused = {mistake.field for mistake in error.mistakes}
+        ignored += [f"{mistake.field}: {mistake.message}" for mistake in error.mistakes]
+        kept = {name: values for name, values in wanted.items() if name not in refused}
+        # Each round drops at least one name, so this ends; a mistake that names no parameter drops them all.
+        return _filters(kept, span, []) if len(kept) < len(wanted) else ()
 
 
-def _choice(query: Mapping[str, str], name: str, known: Mapping[str, object], default: str, ignored: list[str]) -> str:
+def _names_one(condition: Filter) -> bool:
+    one_value = condition.operator is Operator.IN and len(condition.values) == 1
+    return one_value or condition.operator is Operator.NULL
+
+
+def _choice(
+    query: Mapping[str, str],
+    name: str,
+    known: Iterable[str],
+    default: str,
+    ignored: list[str],
+) -> str:
     value = query.get(name, default)
     if value in known:
         return value
     ignored.append(f"{name}={value[:60]}")
     return default
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace(",", "\\,")
-
-
-def _split(text: str) -> Sequence[str]:
-    """Values at commas; a comma or backslash of a value stands behind a backslash."""
-    values, current, escaped = [], "", False
-    for character in text:
-        if escaped or character not in "\\,":
-            current, escaped = current + character, False
-        elif character == "\\":
-            escaped = True
-        else:
-            values.append(current)
-            current = ""
-    return [*values, current]
 
 
 def _is_whole_month(span: Span) -> bool:

@@ -258,4 +258,3 @@ def sparkline(values: Sequence[Decimal | None], width: int = 200, height: int = 
         parts.append(f"{'L' if joined else 'M'}{x:.1f} {y:.1f}")
         joined = True
     return " ".join(parts)
-

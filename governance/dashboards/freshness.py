@@ -1,0 +1,49 @@
+"""The line that tells the truth about the data: per provider, how far bills and telemetry reach. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from attribution.selectors import ProviderFreshness
+from governance.dashboards import formats, labels
+
+# Bills of the three clouds settle within a day or two; more than this many days without a settled day is said aloud.
+LATE_AFTER_DAYS = 3
+
+
+@dataclass(frozen=True)
+class FreshnessLine:
+    provider: str
+    words: str
+    is_late: bool
+    has_bill: bool
+
+
+def lines(found: Sequence[ProviderFreshness], today: date) -> list[FreshnessLine]:
+    return [_line(each, today) for each in found]
+
+
+def newest_day(found: Sequence[ProviderFreshness]) -> date | None:
+    """The last day with figures, billed or estimated."""
+    days = [each.billed_through - timedelta(days=1) for each in found if each.billed_through]
+    days += [each.estimated_through for each in found if each.estimated_through]
+    return max(days, default=None)
+
+
+def _line(one: ProviderFreshness, today: date) -> FreshnessLine:
+    parts, late = [], False
+    if one.billed_through is None:
+        parts.append("no bill yet")
+    else:
+        last = one.billed_through - timedelta(days=1)
+        parts.append(f"billed to {formats.day(last, today)}")
+        behind = (today - timedelta(days=1) - last).days
+        late = behind > LATE_AFTER_DAYS
+        if late:
+            parts[-1] += f", {behind} days ago"
+    telemetry, settled = one.estimated_through, one.billed_through
+    if telemetry is not None and (settled is None or telemetry >= settled):
+        parts.append(f"estimated to {formats.day(telemetry, today)}")
+    if one.captured_share is not None:
+        parts.append(f"{one.captured_share * 100:.1f} % captured")
+    return FreshnessLine(labels.provider(one.provider), ", ".join(parts), late, one.billed_through is not None)
