@@ -6,12 +6,10 @@ unit). What does not: who the owners are (`ownership`), what the weights mean (`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import Decimal
 
+from attribution.money import from_units, to_units
 from attribution.vocabulary import Method, Reason
-
-SCALE = 18
-_EXACT = Context(prec=76, rounding=ROUND_HALF_EVEN)
 
 
 class NothingToSplitBy(ValueError):
@@ -43,15 +41,7 @@ def split_units(units: int, weights: Sequence[int]) -> list[int]:
 
 def split_exactly(amount: Decimal, weights: Sequence[int]) -> list[Decimal]:
     """Split money of at most 18 decimals by integer weights; the parts sum exactly to `amount`. See `split_units`."""
-    return [_EXACT.scaleb(Decimal(part), -SCALE) for part in split_units(to_units(amount), weights)]
-
-
-def to_units(amount: Decimal) -> int:
-    """The amount in units of 1e-18; raises ValueError if it has more decimals than that."""
-    scaled = _EXACT.scaleb(amount, SCALE)
-    if scaled != scaled.to_integral_value():
-        raise ValueError(f"{amount} has more than {SCALE} decimals; round it once, at the import")
-    return int(scaled)
+    return [from_units(part) for part in split_units(to_units(amount), weights)]
 
 
 def split_by_largest_remainder(
@@ -61,19 +51,18 @@ def split_by_largest_remainder(
 
     Raises NothingToSplitBy if the weights sum to zero, ValueError if `amount` isn't a multiple of `unit`.
     """
-    with localcontext(_EXACT):
-        count = amount / unit
-        if count != count.to_integral_value():
-            raise ValueError(f"{amount} is not a multiple of {unit}")
-        magnitude, total = abs(int(count)), sum(weights)
-        if total <= 0 or any(weight < 0 for weight in weights):
-            raise NothingToSplitBy(f"weights {list(weights)[:5]} sum to {total}")
-        floors = [magnitude * weight // total for weight in weights]
-        remainders = [magnitude * weight % total for weight in weights]
-        by_remainder = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
-        for i in by_remainder[: magnitude - sum(floors)]:
-            floors[i] += 1
-        return [(-part if count < 0 else part) * unit for part in floors]
+    count, rest = divmod(to_units(amount), to_units(unit))
+    if rest:
+        raise ValueError(f"{amount} is not a multiple of {unit}")
+    magnitude, total = abs(count), sum(weights)
+    if total <= 0 or any(weight < 0 for weight in weights):
+        raise NothingToSplitBy(f"weights {list(weights)[:5]} sum to {total}")
+    counts = [magnitude * weight // total for weight in weights]
+    remainders = [magnitude * weight % total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda place: (-remainders[place], place))
+    for place in by_remainder[: magnitude - sum(counts)]:
+        counts[place] += 1
+    return [from_units((-part if count < 0 else part) * to_units(unit)) for part in counts]
 
 
 def take_off(weights: Sequence[int], proven: int) -> list[int]:

@@ -1,0 +1,75 @@
+"""Holds the ledger against the raw files: billed (control totals, taken before mapping) = attributed + unattributed.
+
+A difference means that rows are missing or counted twice: quarantined, not yet attributed, or a fault of ours. It is
+never rounded.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from attribution.lake import catalogue
+from attribution.models import ControlTotal
+from attribution.money import exact_sum
+from attribution.vocabulary import Basis, Dataset
+
+_ZERO = Decimal(0)
+
+Place = tuple[str, str, str, str]  # provider, billing account, period, currency
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """One account, document month and currency. `difference` = billed - attributed - unattributed; 0 or something is
+    wrong."""
+
+    provider: str
+    billing_account_id: str
+    billing_period: str
+    currency: str
+    billed: Decimal
+    attributed: Decimal
+    unattributed: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def difference(self) -> Decimal:
+        return exact_sum([self.billed, -self.attributed, *(-amount for amount in self.unattributed.values())])
+
+
+def reconcile() -> list[Reconciled]:
+    """Every account, period and currency that a bill or the ledger speaks of, in order."""
+    billed = _control_totals()
+    attributed: dict[Place, Decimal] = {}
+    unattributed: dict[Place, dict[str, Decimal]] = {}
+    with catalogue.open_engine() as engine:
+        rows = engine.run("marts/reconcile", inputs={"ledger": catalogue.files(Dataset.LEDGER)}).to_pylist()
+    for row in rows:
+        place = (row["provider"], row["billing_account_id"], row["billing_period"], row["currency"])
+        amount = row["billed_cost"] if row["billed_cost"] is not None else _ZERO
+        if row["reason"] is None:
+            attributed[place] = amount
+        else:
+            unattributed.setdefault(place, {})[row["reason"]] = amount
+    return [
+        Reconciled(
+            *place,
+            billed=billed.get(place, _ZERO),
+            attributed=attributed.get(place, _ZERO),
+            unattributed=dict(sorted(unattributed.get(place, {}).items())),
+        )
+        for place in sorted({*billed, *attributed, *unattributed})
+    ]
+
+
+def _control_totals() -> dict[Place, Decimal]:
+    sums: dict[Place, Decimal] = {}
+    for row in ControlTotal.objects.filter(current=True, basis=Basis.BILLED):
+        place = (row.provider, row.billing_account_id, row.billing_period, row.currency)
+        sums[place] = exact_sum([sums.get(place, _ZERO), row.amount])
+    return sums
+
+
+def plain(amount: Decimal) -> str:
+    """Full precision without trailing zeros or an exponent: what programs get."""
+    text = f"{amount:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
