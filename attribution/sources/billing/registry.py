@@ -1,0 +1,57 @@
+"""The formats that Weir reads, in the order they are asked; and how a file's format and container are found."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .aws_cur import AWS_CUR
+from .base import BillingFormat, Head, UnreadableFile, header_key
+from .csvrows import CsvReader
+from .focus import FOCUS
+from .jsonrows import JsonReader
+from .parquetrows import ParquetReader
+from .reading import Reader, Source
+
+# Native formats first: a provider's file may carry FOCUS columns beside its own.
+FORMATS: tuple[BillingFormat, ...] = (AWS_CUR, FOCUS)
+
+
+def open_reader(path: Path, shown: str, progress: Callable[[int], None] | None = None) -> tuple[Source, Reader]:
+    """The file's reader by its first bytes. Raises UnreadableFile."""
+    source = Source(path, shown, progress)
+    if source.is_parquet:
+        return source, ParquetReader(source)
+    start = source.sample()[:64].lstrip()
+    if start.startswith((b"{", b"[")):
+        return source, JsonReader(source)
+    return source, CsvReader(source)
+
+
+def find_format(shown: str, head: Head) -> BillingFormat:
+    """The format that the content is. Raises UnreadableFile, naming the nearest format and what is missing for it."""
+    for form in FORMATS:
+        if form.detect(head):
+            return form
+    nearest = max(FORMATS, key=lambda form: _share(form, head))
+    if _share(nearest, head) < 0.5:
+        names = ", ".join(form.name for form in FORMATS)
+        header = ", ".join(head.columns[:6])
+        raise UnreadableFile(shown, f"is no bill that Weir knows (its columns: {header}, ...)", f"Weir reads {names}")
+    missing = [column.name for column in nearest.columns if column.required and not _found(column.keys(), head)]
+    what = ", ".join(missing) or "a column that tells it apart"
+    raise UnreadableFile(shown, f"looks like {nearest.name} but lacks {what}", "Export it again with all columns")
+
+
+def _found(keys: tuple[str, ...], head: Head) -> bool:
+    return any(key in head.keys for key in keys)
+
+
+def _share(form: BillingFormat, head: Head) -> float:
+    required = [column for column in form.columns if column.required]
+    return sum(_found(column.keys(), head) for column in required) / max(len(required), 1)
+
+
+def format_named(name: str) -> BillingFormat:
+    return next(form for form in FORMATS if form.name == name)
+
+
+__all__ = ["FORMATS", "find_format", "format_named", "header_key", "open_reader"]
