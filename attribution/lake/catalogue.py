@@ -38,17 +38,20 @@ from attribution.lake.content import canonical, content_hash
 from attribution.lake.engine import DuckDBEngine, Files
 from attribution.lake.partitions import PartitionKey
 from attribution.lake.schemas import SCHEMAS
+from attribution.lake.sweeper import SweepReport, pin, sweep
 from attribution.models import CommitSequence, Revision
 from attribution.vocabulary import Dataset
 
 __all__ = [
     "Files",
     "LakeError",
+    "LostFile",
     "NoLongerKept",
     "PartitionKey",
     "Published",
     "Staged",
     "Stale",
+    "SweepReport",
     "current",
     "discard",
     "files",
@@ -56,11 +59,13 @@ __all__ = [
     "lake_hash",
     "open_engine",
     "path_of",
+    "pin",
     "publish",
     "read_table",
     "seen",
     "stage",
     "stage_many",
+    "sweep",
 ]
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})

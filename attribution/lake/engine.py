@@ -6,6 +6,7 @@ values are `$named` parameters. What the lake holds and which file is current is
 """
 
 import functools
+import glob
 import re
 import shutil
 import tempfile
@@ -160,6 +161,8 @@ class DuckDBEngine:
             for name, rows in inputs.items():
                 _create_view(cursor, name, rows)
             relation = cursor.sql(sql, params=dict(params))
+            if relation is None:
+                raise ModelFailed(f"model {model} is no query")
             if into is None:
                 return _in_utc(relation.to_arrow_table())
             _refuse_wide_integers(model, relation)
@@ -177,8 +180,9 @@ def _create_view(cursor: duckdb.DuckDBPyConnection, name: str, rows: Input) -> N
     if not isinstance(rows, Files):
         cursor.register(name, rows)
     elif rows.paths:
-        # Folders of the lake look like hive partitions; their names are no columns.
-        files = cursor.read_parquet([str(path) for path in rows.paths], hive_partitioning=False)
+        # A path is a path, also with brackets in it; folders of the lake look like hive partitions, but are no columns.
+        paths = [glob.escape(str(path)) for path in rows.paths]
+        files = cursor.read_parquet(paths, hive_partitioning=False)
         files.create_view(name, replace=True)
     elif rows.schema is not None:
         cursor.register(name, rows.schema.empty_table())
