@@ -4,17 +4,49 @@ Costs come from the newest serving file. Reconciliation, quarantine and imports 
 selectors raise NotAllowed for a reader who does not see everything, because a total tells the rest by difference.
 """
 
-from dataclasses import dataclass
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
+from typing import Any
 
-from attribution.queries import CostQuery, UnitCostQuery
+from django.db.models import Count, Max, Min, Q, Sum
+
+from attribution.lake import serving
+from attribution.lake.serving_sql import (
+    PageStart,
+    Statement,
+    costs_statement,
+    providers_statement,
+    unit_costs_statement,
+)
+from attribution.models import BillingAccount, Delivery, ImportedFile, QuarantinedRow, Revision, ServingFile
+from attribution.queries import CostQuery, Granularity, Order, UnitCostQuery
 from attribution.scope import TeamScope
+from attribution.vocabulary import TOKEN_BUCKETS, Dataset
+
+# The named boundary of unit costs: the only place where they are rounded, half-even.
+UNIT_COST_SCALE = 12
+_UNIT = Decimal(1).scaleb(-UNIT_COST_SCALE)
+_MILLION = Decimal(1_000_000)
+# 38 digits of money over 19 of tokens, and room.
+_WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
+_PLACE = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?")
 
 
 class NotAllowed(Exception):
     """The reader's scope does not cover what was asked for. Never retryable; carries no figure and no name."""
+
+    retryable = False
+
+
+class UnknownPage(Exception):
+    """`after` is not what an answer to the same question gave out. Never retryable."""
 
     retryable = False
 
@@ -190,39 +222,268 @@ class QuarantineRow:
 
 def snapshot() -> Snapshot:
     """Which figures are served now."""
-    raise NotImplementedError
+    return _snapshot_of(serving.newest())
 
 
 def costs(scope: TeamScope, query: CostQuery) -> CostTable:
-    """The costs that `query` asks for, within `scope`."""
-    raise NotImplementedError
+    """The costs that `query` asks for, within `scope`: a page of rows, and the totals of all of them.
+
+    Raises UnknownPage.
+    """
+    after = _page_start(query)
+    whole = replace(query, group_by=(), granularity=Granularity.TOTAL, order_by=Order.KEY, after=None)
+    file, page, sums = _answer(
+        scope, costs_statement(scope, query, after, query.limit + 1), costs_statement(scope, whole, None, 1000)
+    )
+    read = [_cost_row(row, query.granularity) for row in page[: query.limit]]
+    return CostTable(
+        query=query,
+        snapshot=_snapshot_of(file),
+        rows=tuple(read),
+        totals=tuple(CurrencyTotal(row[1], _amounts(row[2:])) for row in sums),
+        next_after=_next(query, page, total=read[-1].amounts.total if read else None),
+    )
 
 
 def unit_costs(scope: TeamScope, query: UnitCostQuery) -> UnitCostTable:
-    """Cost per token, within `scope`."""
-    raise NotImplementedError
-
-
-def reconciliation(scope: TeamScope) -> tuple[ReconciliationRow, ...]:
-    """Per provider, account, period and currency: the bill, its parts and the difference. Raises NotAllowed."""
-    raise NotImplementedError
+    """Cost per token of what is attributed and settled, within `scope`. Raises UnknownPage."""
+    after = _page_start(query)
+    file, page = _answer(scope, unit_costs_statement(scope, query, after, query.limit + 1))
+    return UnitCostTable(
+        query=query,
+        snapshot=_snapshot_of(file),
+        rows=tuple(_unit_cost_row(row, query.granularity) for row in page[: query.limit]),
+        next_after=_next(query, page, total=None),
+    )
 
 
 def freshness(scope: TeamScope) -> tuple[ProviderFreshness, ...]:
-    """How far each provider's figures reach, by provider."""
-    raise NotImplementedError
+    """How far each provider's figures reach, by provider.
+
+    A reader of teams learns it of the providers that the teams use, and no share: it would tell of everybody's tokens.
+    """
+    _, seen = _answer(scope, providers_statement(scope))
+    shares = {provider: _captured(cost, missed) for provider, cost, missed in seen}
+    billed = dict(
+        BillingAccount.objects.filter(billed_through__isnull=False)
+        .values_list("provider")
+        .annotate(through=Min("billed_through"))
+    )
+    used = dict(
+        Revision.objects.filter(dataset=Dataset.USAGE_OWNED, current=True, rows__gt=0)
+        .values_list("provider")
+        .annotate(through=Max("day"))
+    )
+    providers = {*shares, *billed, *used} if scope.everything else set(shares)
+    return tuple(
+        ProviderFreshness(
+            provider=provider,
+            billed_through=billed.get(provider),
+            estimated_through=used.get(provider),
+            captured_share=shares.get(provider) if scope.everything else None,
+        )
+        for provider in sorted(providers)
+    )
 
 
 def sources(scope: TeamScope) -> tuple[SourceRow, ...]:
     """Every source that has delivered, by name. Raises NotAllowed."""
-    raise NotImplementedError
+    _whole_organisation(scope)
+    newest = {
+        (one.kind, one.source): one
+        for one in Delivery.objects.order_by("started_at", "id").only("kind", "source", "status", "started_at", "error")
+    }
+    counted = (
+        Delivery.objects.values("kind", "source")
+        .annotate(
+            deliveries=Count("id", distinct=True),
+            last_success=Max("finished_at", filter=Q(status=Delivery.Status.DONE)),
+            provider=Max("files__provider"),
+            kept=Sum("files__rows_kept"),
+            quarantined=Sum("files__rows_quarantined"),
+        )
+        .order_by("kind", "source")
+    )
+    return tuple(
+        SourceRow(
+            source=one["source"],
+            kind=one["kind"],
+            provider=one["provider"] or "",
+            status=newest[one["kind"], one["source"]].status,
+            last_success=one["last_success"],
+            last_started=newest[one["kind"], one["source"]].started_at,
+            error=newest[one["kind"], one["source"]].error,
+            deliveries=one["deliveries"],
+            rows_kept=one["kept"] or 0,
+            rows_quarantined=one["quarantined"] or 0,
+        )
+        for one in counted
+    )
 
 
 def imports(scope: TeamScope, *, limit: int = 100) -> tuple[ImportRow, ...]:
-    """The newest imported files. Raises NotAllowed."""
-    raise NotImplementedError
+    """The newest imported files, newest first. Raises NotAllowed."""
+    _whole_organisation(scope)
+    files = ImportedFile.objects.select_related("delivery").order_by("-delivery__started_at", "-id")[:limit]
+    return tuple(
+        ImportRow(
+            id=one.pk,
+            delivery_id=one.delivery.pk,
+            source=one.delivery.source,
+            kind=one.delivery.kind,
+            path=one.path,
+            format=one.format,
+            provider=one.provider,
+            started_at=one.delivery.started_at,
+            finished_at=one.delivery.finished_at,
+            status=one.delivery.status,
+            changes=one.delivery.changes,
+            rows_read=one.rows_read,
+            rows_created=one.rows_created,
+            rows_kept=one.rows_kept,
+            rows_quarantined=one.rows_quarantined,
+            rows_dropped=one.rows_dropped,
+            duplicates=one.duplicates,
+            rounding_residue=one.rounding_residue,
+            error=one.delivery.error,
+        )
+        for one in files
+    )
 
 
 def quarantine(scope: TeamScope, *, limit: int = 100) -> tuple[QuarantineRow, ...]:
-    """The newest rows that were kept out. Raises NotAllowed."""
+    """The newest rows that were kept out, newest delivery first. Raises NotAllowed."""
+    _whole_organisation(scope)
+    rows = QuarantinedRow.objects.select_related("file__delivery").order_by(
+        "-file__delivery__started_at", "file", "line"
+    )
+    return tuple(
+        QuarantineRow(
+            id=one.pk,
+            path=one.file.path,
+            provider=one.file.provider,
+            line=one.line,
+            field=one.field,
+            value=one.value,
+            reason=one.reason,
+            count=one.count,
+            delivered_at=one.file.delivery.started_at,
+        )
+        for one in rows[:limit]
+    )
+
+
+def reconciliation(scope: TeamScope) -> tuple[ReconciliationRow, ...]:
+    """Per provider, account, period and currency: the bill, its parts and the difference. Raises NotAllowed."""
+    _whole_organisation(scope)
     raise NotImplementedError
+
+
+def _whole_organisation(scope: TeamScope) -> None:
+    if not scope.everything:
+        raise NotAllowed("only readers of the whole organisation see this: an owner can make you a viewer")
+
+
+def _answer(scope: TeamScope, *statements: Statement) -> tuple[Any, ...]:
+    """The newest serving file (None before the first) and the rows of each statement, all of that one file."""
+    nothing: tuple[serving.Row, ...] = ()
+    if scope.is_empty:
+        return (serving.newest(), *(nothing for _ in statements))
+    for attempt in range(2):
+        file = serving.newest()
+        if file is None:
+            break
+        try:
+            return (file, *(serving.fetch(file, statement) for statement in statements))
+        except FileNotFoundError:
+            # It aged out between the look-up and the opening; the second look finds its successor.
+            if attempt:
+                raise
+    return (None, *(nothing for _ in statements))
+
+
+def _snapshot_of(file: ServingFile | None) -> Snapshot:
+    if file is None:
+        return Snapshot(Availability.EMPTY)
+    return Snapshot(Availability.READY, file.fingerprint, file.commit_seq, file.built_at)
+
+
+def _cost_row(row: serving.Row, granularity: Granularity) -> CostRow:
+    bucket = None if granularity is Granularity.TOTAL else row[0]
+    return CostRow(bucket=bucket, currency=row[1], group=tuple(row[2:-9]), amounts=_amounts(row[-9:]))
+
+
+def _amounts(figures: Sequence[Any]) -> Amounts:
+    cost, estimated, uncounted, total, unknown, attributed, unattributed, tokens, _ = figures
+    return Amounts(
+        cost=cost,
+        estimated_cost=estimated,
+        uncounted_cost=uncounted,
+        total=total,
+        unknown_parts=unknown,
+        attributed_cost=attributed,
+        unattributed_cost=unattributed,
+        metered_tokens=tokens,
+    )
+
+
+def _unit_cost_row(row: serving.Row, granularity: Granularity) -> UnitCostRow:
+    attributed, all_tokens, output_tokens = row[-14:-11]
+    by_bucket = dict(zip(TOKEN_BUCKETS, zip(row[-11:-1:2], row[-10:-1:2], strict=True), strict=True))
+    return UnitCostRow(
+        bucket=None if granularity is Granularity.TOTAL else row[0],
+        currency=row[1],
+        group=tuple(row[2:-14]),
+        attributed_cost=attributed,
+        tokens={bucket.value: tokens for bucket, (_, tokens) in by_bucket.items()},
+        output_tokens=output_tokens,
+        all_tokens=all_tokens,
+        micros_per_token={bucket.value: per_million(cost, tokens) for bucket, (cost, tokens) in by_bucket.items()},
+        micros_per_output_token=per_million(attributed, output_tokens),
+        per_million_tokens=per_million(attributed, all_tokens),
+    )
+
+
+def per_million(cost: Decimal | None, tokens: int | None) -> Decimal | None:
+    """cost / tokens x 10^6: currency units per million tokens, which is micro-units per token.
+
+    Quantised half-even at UNIT_COST_SCALE places. None where the cost is unknown or the tokens are 0 or unknown.
+    """
+    if cost is None or not tokens:
+        return None
+    return _WIDE.quantize(_WIDE.divide(_WIDE.multiply(cost, _MILLION), Decimal(tokens)), _UNIT)
+
+
+def _captured(cost: Decimal | None, missed: Decimal | None) -> Decimal | None:
+    if not cost or missed is None or cost < 0:
+        return None
+    return _WIDE.quantize(1 - _WIDE.divide(missed, cost), _UNIT)
+
+
+def _question(query: CostQuery | UnitCostQuery) -> str:
+    """A short name of the question, whatever its page, so that an `after` of another question is refused."""
+    return hashlib.sha256(repr(replace(query, after=None, limit=1)).encode()).hexdigest()[:16]
+
+
+def _next(query: CostQuery | UnitCostQuery, page: Sequence[serving.Row], *, total: Decimal | None) -> str | None:
+    """The place of a page's last row, for the reader to send back; None where no row follows."""
+    if len(page) <= query.limit:
+        return None
+    place = [_question(query), None if total is None else f"{total:f}", page[query.limit - 1][-1]]
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def _page_start(query: CostQuery | UnitCostQuery) -> PageStart | None:
+    """Where the page begins. A place is only compared with, always within the scope: a forged one shows no more."""
+    if query.after is None:
+        return None
+    try:
+        padded = query.after + "=" * (-len(query.after) % 4)
+        question, total, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, TypeError) as error:
+        raise UnknownPage("'after' is not the place of a page") from error
+    if question != _question(query):
+        raise UnknownPage("'after' belongs to another question")
+    if not isinstance(key, str) or not (total is None or (isinstance(total, str) and _PLACE.fullmatch(total))):
+        raise UnknownPage("'after' is not the place of a page")
+    return total, key

@@ -65,5 +65,8 @@ class ServingFile(models.Model):
     """A read-only database built from one set of roll-ups; pages open the newest. Published last, at a new path."""
 
     path = models.CharField(max_length=300)
-    commit_seq = models.PositiveBigIntegerField(unique=True)
+    # What it was built from: revisions and watermarks. The same is never built twice.
+    fingerprint = models.CharField(max_length=64, unique=True)
+    # The last commit that it knows. Of two, the one that knows more is the newer, whoever finished first.
+    commit_seq = models.PositiveBigIntegerField()
     built_at = models.DateTimeField()
