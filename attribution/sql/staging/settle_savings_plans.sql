@@ -21,7 +21,7 @@ marked as (
 )
 
 select
-    * replace (
+    * exclude (cancels) replace (
         case when cancels and x_native_type = 'SavingsPlanNegation' then 'dropped' else fate end as fate,
         case
             when cancels and x_native_type = 'SavingsPlanNegation' then 'cancels the savings plan usage that it belongs to'
@@ -29,5 +29,4 @@ select
         end as fate_reason,
         case when cancels then cast(0 as decimal(38, 18)) else billed_cost end as billed_cost
     )
-    exclude (cancels)
 from marked
