@@ -10,11 +10,12 @@ from attribution.simulator.company import Company
 def config(company: Company) -> str:
     """Teams, projects and who belongs where. Optional: the default ownership rules already find teams and projects."""
     units = [{"slug": slug, "name": name, "kind": "business_unit"} for slug, name in company.units]
-    teams = [{"slug": slug, "name": name, "kind": "team"} for slug, name, _ in company.teams]
-    projects = [{"slug": project.slug, "name": project.slug.replace("-", " ").title()} for project in company.projects]
-    placements = [{"team": slug, "parent": unit} for slug, _, unit in company.teams]
-    placements += [{"project": project.slug, "parent": project.team} for project in company.projects]
-    shape = {"teams": [*units, *teams], "projects": projects, "placements": placements}
+    teams = [{"slug": slug, "name": name, "kind": "team", "parent": unit} for slug, name, unit in company.teams]
+    projects = [
+        {"slug": project.slug, "name": project.slug.replace("-", " ").capitalize(), "team": project.team}
+        for project in company.projects
+    ]
+    shape = {"teams": [*units, *teams], "projects": projects}
     return json.dumps(shape, indent=2) + "\n"
 
 
