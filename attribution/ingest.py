@@ -199,9 +199,9 @@ def _read_all(
 
 
 def _read(planned: PlannedFile, index: int, spool: Spool, engine: Engine, advance: Callable[[int], None]) -> FileReport:
-    source, reader = open_reader(planned.path, planned.shown, advance)
+    source, reader = open_reader(planned.path, planned.shown, advance, planned.hint)
     form = find_format(planned.shown, reader.head)
-    selection = select(planned.shown, reader.head, form.columns, form.null_words)
+    selection = select(planned.shown, reader.head, form.columns, form.null_words, form.header_cell)
     stager = FileStager(form, engine, index)
     for chunk in reader.chunks(selection):
         spool.add(planned.scope, form.name, index, stager.stage(chunk))

@@ -4,6 +4,7 @@ Source: AWS Data Exports user guide, "Cost and Usage Report (CUR) 2.0" and "Lega
 """
 
 import json
+import re
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -154,4 +155,8 @@ AWS_CUR = BillingFormat(
     controls={Basis.BILLED: ("line_item_net_unblended_cost", "line_item_unblended_cost")},
     prepare=_prepare,
     settle=_settle,
+    # Legacy names carry their category, so a header cell that is no column shows.
+    header_cell=re.compile(
+        r"(identity|bill|lineItem|product|pricing|reservation|savingsPlan|discount|costCategory|resourceTags|splitLineItem)/.+"
+    ),
 )

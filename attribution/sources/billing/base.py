@@ -13,7 +13,8 @@ through them like this, in chunks of constant size:
 The typed chunk `raw` has every declared column (all NULL where the file lacks it) and `row` (int64, 0..n-1 in the chunk).
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -85,11 +86,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Head:
-    """What detection sees: the header (raw spellings; JSON keys flattened with dots) and the first rows as text."""
+    """What detection sees: the header (raw spellings; JSON keys flattened with dots) and the first rows as text.
+
+    hint: what the delivery's manifest calls the export (Azure: exportConfig.type); '' without one.
+    more: reads the whole file for some columns, for the rare format that its first rows can't tell (see `scan`).
+    """
 
     container: str  # csv, parquet, json
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, str | None], ...] = ()
+    # Cells of the sampled rows, where all of them (two at least) have the same number.
+    width: int | None = None
+    hint: str = ""
+    more: "Callable[[tuple[Column, ...]], Iterator[pa.Table]] | None" = field(default=None, compare=False)
     keys: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,6 +116,17 @@ class Head:
                 if header_key(name) == wanted and value:
                     return value
         return None
+
+    def scan(self, columns: "tuple[Column, ...]") -> "Iterator[pa.Table]":
+        """The sample, then the file from its start, as text tables with these columns (all NULL where it lacks one)."""
+        spelled = [{header_key(name): value for name, value in row.items()} for row in self.rows]
+        cells = [
+            [next((row[key] for key in column.keys() if row.get(key)), None) for row in spelled]  # noqa: SIM118
+            for column in columns
+        ]
+        yield pa.table([pa.array(values, TEXT) for values in cells], names=[column.name for column in columns])
+        if self.more is not None:
+            yield from self.more(columns)
 
 
 # A row of the staging model's result: the fate of the raw row, then the charge (CHARGES without what the core fills:
@@ -153,6 +173,8 @@ class BillingFormat:
     merge_model: for sides: SQL with views `actual` and `amortized` (both CHARGES, one partition, either may be empty)
                -> CHARGES rows. Params: $has_actual, $has_amortized (whether that side's period was ever delivered).
     null_words: texts that mean NULL besides the empty one (compared exactly).
+    header_cell: where every header cell matches this, the header's commas are proven right, and rows that are all shorter
+               by the same number of cells are read with their last columns empty. Else such rows are quarantined.
     """
 
     name: str
@@ -166,6 +188,7 @@ class BillingFormat:
     settle: Callable[[pa.Table, Engine], pa.Table] | None = None
     merge_model: str | None = None
     null_words: tuple[str, ...] = ()
+    header_cell: re.Pattern[str] | None = None
 
     def raw_schema(self) -> pa.Schema:
         """The schema of the typed chunk before `prepare`."""

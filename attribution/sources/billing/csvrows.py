@@ -4,6 +4,7 @@ Two readers that must agree. The fast one holds while every quote stands where R
 the first block where one doesn't, the strict `csv` module reads the rest: exact, slower, and it refuses what is ambiguous.
 """
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterator
@@ -27,11 +28,9 @@ class CsvReader:
     def __init__(self, source: Source) -> None:
         self._source = source
         sample = source.sample()
-        self._header_lines, columns, rows = self._sniff(sample)
-        self._width = len(columns)
-        self.head = Head("csv", columns, rows)
+        self._header_lines, self.head = self._sniff(sample)
 
-    def _sniff(self, sample: bytes) -> tuple[int, tuple[str, ...], tuple[dict[str, str | None], ...]]:
+    def _sniff(self, sample: bytes) -> tuple[int, Head]:
         source = self._source
         if not sample.strip():
             raise source.unreadable("is empty", "Fetch it again: a bill has at least a header")
@@ -51,13 +50,16 @@ class CsvReader:
                 f"has no header that can be read ({error})", "Export it as comma-separated UTF-8"
             ) from error
         self._check_header(header, whole)
-        rows = []
-        try:
-            for _, cells in zip(range(SAMPLE_ROWS), reader, strict=False):
-                rows.append({name: cell or None for name, cell in zip(header, cells, strict=False)})
-        except csv.Error:
-            pass  # the reading proper says what is wrong, with its line
-        return lines, tuple(name.strip() for name in header), tuple(rows)
+        rows: list[list[str]] = []
+        with contextlib.suppress(csv.Error):  # the reading proper says what is wrong, with its line
+            rows.extend(cells for _, cells in zip(range(SAMPLE_ROWS), filter(None, reader), strict=False))
+        widths = {len(cells) for cells in rows}
+        return lines, Head(
+            container="csv",
+            columns=tuple(name.strip() for name in header),
+            rows=tuple({name: cell or None for name, cell in zip(header, cells, strict=False)} for cells in rows),
+            width=widths.pop() if len(widths) == 1 and len(rows) > 1 else None,
+        )
 
     def _check_header(self, header: list[str], whole: bytes) -> None:
         source = self._source
@@ -77,7 +79,7 @@ class CsvReader:
         return self._source.unreadable(reason, "Check that it is a bill's CSV, and that every quote is closed")
 
     def chunks(self, selection: Selection) -> Iterator[RawChunk]:
-        parser = _Parser(self._source, self._width, selection)
+        parser = _Parser(self._source, len(self.head.columns), selection)
         buffer, line, skip = b"", 1, self._header_lines
         blocks = self._source.blocks()
         for block in blocks:
@@ -190,9 +192,10 @@ def _cut(buffer: bytes) -> _Cut | None:
 class _Parser:
     """Records of one file into chunks of the selected columns."""
 
-    def __init__(self, source: Source, width: int, selection: Selection) -> None:
+    def __init__(self, source: Source, header_width: int, selection: Selection) -> None:
         self._source = source
-        self._width = width
+        self._header_width = header_width
+        self._width = width = selection.width
         self._picks = selection.picks
         self._nulls = frozenset(("", *selection.null_words))
         names = [str(index) for index in range(width)]
@@ -269,7 +272,7 @@ class _Parser:
         return pa.table({name: pa.array([], pa.string()) for _, _, name in self._picks})
 
     def _refuse(self, line: int, count: int) -> Refused:
-        return Refused(line, "(row)", f"{count} columns", f"the header has {self._width} columns")
+        return Refused(line, "(row)", f"{count} columns", f"the header has {self._header_width} columns")
 
 
 _NOT_UTF8 = "the line is not UTF-8 text"

@@ -8,6 +8,7 @@ delimiter, another encoding or a line without an end is refused with the fix, be
 import codecs
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -62,10 +63,14 @@ class RawChunk:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which source columns feed which declared column: (source index, source name, name in the chunk)."""
+    """Which source columns feed which declared column: (source index, source name, name in the chunk).
+
+    width: cells that a row must have; fewer than the header's only where the format allows that.
+    """
 
     picks: tuple[tuple[int, str, str], ...]
     null_words: tuple[str, ...]
+    width: int
 
 
 class Reader(Protocol):
@@ -185,34 +190,51 @@ class Source:
             raise self.unreadable("is damaged UTF-16 text", "Save it as UTF-8") from error
 
 
-def select(shown: str, head: Head, columns: tuple[Column, ...], null_words: tuple[str, ...]) -> Selection:
-    """Find the declared columns in a header. Raises UnreadableFile for a missing or a doubled one."""
+def select(
+    shown: str,
+    head: Head,
+    columns: tuple[Column, ...],
+    null_words: tuple[str, ...],
+    header_cell: re.Pattern[str] | None = None,
+) -> Selection:
+    """Find the declared columns in a header. Raises UnreadableFile for a missing or a doubled one.
+
+    header_cell: see BillingFormat.
+    """
+    width = _width(head, header_cell)
     by_key: dict[str, list[int]] = {}
-    for index, name in enumerate(head.columns):
+    for index, name in enumerate(head.columns[:width]):
         by_key.setdefault(header_key(name), []).append(index)
     picks: list[tuple[int, str, str]] = []
     missing: list[str] = []
     for column in columns:
         found = next((by_key[key] for key in column.keys() if key in by_key), None)  # noqa: SIM118
-        if found is not None and len(found) > 1 and not column.prefixes:
+        if found is not None and len(found) > 1:
             names = " and ".join(repr(head.columns[index]) for index in found)
             raise UnreadableFile(shown, f"has two columns for {column.name}: {names}", "Remove one of them")
         if found is not None:
             picks.append((found[0], head.columns[found[0]], column.name))
         elif column.prefixes:
-            picks.extend(_prefixed(head, column))
+            picks.extend(_prefixed(head, column, width))
         elif column.required:
             missing.append(column.name)
     if missing:
         fix = "Export it again with all columns (the header was read as: " + ", ".join(head.columns[:8]) + ", ...)"
         raise UnreadableFile(shown, "lacks the column " + ", ".join(missing), fix)
-    return Selection(tuple(picks), null_words)
+    return Selection(tuple(picks), null_words, width)
 
 
-def _prefixed(head: Head, column: Column) -> Iterator[tuple[int, str, str]]:
+def _width(head: Head, header_cell: re.Pattern[str] | None) -> int:
+    full = len(head.columns)
+    if head.width is None or head.width >= full or header_cell is None:
+        return full
+    return head.width if all(header_cell.fullmatch(name) for name in head.columns) else full
+
+
+def _prefixed(head: Head, column: Column, width: int) -> Iterator[tuple[int, str, str]]:
     if column.kind is not Kind.MAP:
         raise ValueError(f"{column.name}: only a map column has prefixes")
-    for index, name in enumerate(head.columns):
+    for index, name in enumerate(head.columns[:width]):
         prefix = next((prefix for prefix in column.prefixes if name.startswith(prefix)), None)
         if prefix is not None:
             yield index, name, f"{column.name}\x00{column.key(name[len(prefix) :])}"
