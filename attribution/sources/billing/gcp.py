@@ -1,0 +1,150 @@
+"""Google Cloud's billing export (standard and detailed), as flat CSV with dotted names or as BigQuery's JSON rows.
+
+Billed is cost plus all credits, never clamped. A discount stays on its row; a promotion is money of its own and becomes
+a Credit row. The billing period is the invoice's month (US Pacific), never the usage time's.
+
+Source: Cloud Billing documentation, "Structure of Detailed data export".
+"""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from attribution.lake.schemas import MONEY, TEXT
+from attribution.vocabulary import Basis
+
+from .base import BillingFormat, Column, Head, Kind
+from .cells import BadCell, canonical_json, parse_decimal
+from .distinct import map_distinct
+from .pylists import NotALiteral, parse_repr
+
+_DECIMAL, _TIME = Kind.DECIMAL, Kind.TIME
+
+COLUMNS = (
+    Column("billing_account_id", required=True, filled=True),
+    Column("cost", _DECIMAL, required=True, filled=True),
+    Column("currency", required=True, filled=True),
+    Column("invoice.month", required=True, filled=True, aliases=("invoice_month",)),
+    Column("usage_start_time", _TIME, required=True, filled=True),
+    Column("usage_end_time", _TIME, required=True, filled=True),
+    Column("service.id", required=True),
+    Column("service.description"),
+    Column("sku.id", required=True),
+    Column("sku.description"),
+    Column("project.id"),
+    Column("project.name"),
+    Column("project.labels"),
+    Column("labels"),
+    Column("tags"),
+    Column("location.location"),
+    Column("location.region"),
+    Column("location.zone"),
+    Column("resource.name"),
+    Column("resource.global_name"),
+    Column("usage.amount", _DECIMAL),
+    Column("usage.unit"),
+    Column("usage.amount_in_pricing_units", _DECIMAL),
+    Column("usage.pricing_unit"),
+    # A required column: without it a discount would look like full price.
+    Column("credits", required=True),
+    Column("cost_type"),
+    Column("cost_at_list", _DECIMAL),
+    Column("price.effective_price", _DECIMAL),
+    Column("adjustment_info.id"),
+    Column("adjustment_info.type"),
+    Column("seller_name"),
+    Column("subscription.instance_id"),
+)
+
+# Money that is given, not a lower price: kept as a row of its own.
+_GIVEN = frozenset({"PROMOTION"})
+_ZERO = Decimal(0)
+# Arrow's sums grow by a digit; no bill comes near 36.
+_ROOMY = pa.decimal128(36, 18)
+_CREDITS = pa.struct([("discount", MONEY), ("promotion", MONEY), ("promotion_name", TEXT), ("issue", TEXT)])
+_LABELS = pa.struct([("tags", TEXT), ("issue", TEXT)])
+
+
+def _detect(head: Head) -> bool:
+    return head.has("billing_account_id", "service.id", "sku.id", "usage_start_time", "cost", "currency")
+
+
+def _prepare(raw: pa.Table) -> pa.Table:
+    """Adds what the nested columns say: discount, promotion, tags; and `billed`, the cost after all credits."""
+    credits = map_distinct([raw.column("credits")], _credits, _CREDITS)
+    labels = map_distinct([raw.column(name) for name in ("project.labels", "tags", "labels")], _tags, _LABELS)
+    added = {
+        "discount": pc.struct_field(credits, "discount"),
+        "promotion": pc.struct_field(credits, "promotion"),
+        "promotion_name": pc.struct_field(credits, "promotion_name"),
+        "credits_issue": pc.struct_field(credits, "issue"),
+        "all_tags": pc.struct_field(labels, "tags"),
+        "tags_issue": pc.struct_field(labels, "issue"),
+    }
+    parts = [pc.cast(column, _ROOMY) for column in (raw.column("cost"), added["discount"], added["promotion"])]
+    billed = pc.cast(pc.add(pc.cast(pc.add(parts[0], parts[1]), _ROOMY), parts[2]), MONEY)
+    for name, column in {**added, "billed": billed}.items():
+        raw = raw.append_column(name, column)
+    return raw
+
+
+def _load(text: str | None) -> Any:
+    if text is None:
+        return []
+    try:
+        return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return parse_repr(text)
+
+
+def _credits(text: str | None) -> dict[str, Any]:
+    """Sums of a row's credits by what they are. An unreadable one makes the row's cost unknown: it is quarantined."""
+    sums = {True: _ZERO, False: _ZERO}
+    names: list[str] = []
+    try:
+        for credit in _records(_load(text)):
+            amount, _ = parse_decimal(str(credit["amount"]))
+            given = str(credit.get("type") or "").upper() in _GIVEN
+            sums[given] += amount
+            if given:
+                names.append(str(credit.get("full_name") or credit.get("name") or credit.get("id") or "Promotion"))
+    except (BadCell, NotALiteral, KeyError) as error:
+        return {"discount": None, "promotion": None, "promotion_name": None, "issue": f"unreadable credits ({error})"}
+    name = ", ".join(dict.fromkeys(names)) or None
+    return {"discount": sums[False], "promotion": sums[True], "promotion_name": name, "issue": None}
+
+
+def _tags(*texts: str | None) -> dict[str, str | None]:
+    """Labels of the project, then tags, then the resource's own labels: the nearer one names a key."""
+    merged: dict[str, str] = {}
+    try:
+        for text in texts:
+            for label in _records(_load(text)):
+                if label.get("value") is not None:
+                    merged[str(label["key"])] = str(label["value"])
+    except (NotALiteral, KeyError) as error:
+        return {"tags": None, "issue": f"not a list of keys and values ({error})"}
+    return {"tags": canonical_json(merged) if merged else None, "issue": None}
+
+
+def _records(value: Any) -> list[dict[str, Any]]:
+    if value is None or value == {}:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise NotALiteral("not a list of records")
+    return value
+
+
+GCP = BillingFormat(
+    name="gcp-export",
+    family="export",
+    columns=COLUMNS,
+    detect=_detect,
+    model="staging/stg_gcp",
+    controls={Basis.BILLED: ("billed",)},
+    prepare=_prepare,
+    null_words=("null", "NaN", "nan", "None"),
+)
