@@ -4,6 +4,7 @@ from .attributed import AttributedUnit
 from .catalogue import Authority, BillingAccount, Binding, OwnershipRule, Placement, Project, Team
 from .imports import ControlTotal, Delivery, ImportedFile, QuarantinedRow
 from .lake import CommitSequence, Pin, Revision, ServingFile
+from .prices import Price
 
 __all__ = [
     "AttributedUnit",
@@ -17,6 +18,7 @@ __all__ = [
     "OwnershipRule",
     "Pin",
     "Placement",
+    "Price",
     "Project",
     "QuarantinedRow",
     "Revision",

@@ -4,7 +4,10 @@ A row is never changed. When its source says something else about the same days,
 stands; an estimate names the version of the row that it used.
 """
 
+from datetime import date
+
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from .fields import MoneyField
 
@@ -31,9 +34,15 @@ class Price(models.Model):
         indexes = [models.Index(fields=["source", "retired_by"])]
         constraints = [
             models.UniqueConstraint(
-                fields=["source", "provider", "model", "routing", "tier", "context_from", "token_type", "valid_from"],
+                "source",
+                "provider",
+                "model",
+                "routing",
+                "tier",
+                "context_from",
+                "token_type",
+                Coalesce("valid_from", date.min),
                 condition=models.Q(retired_by=""),
-                nulls_distinct=False,
                 name="one_standing_price",
             )
         ]

@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 from enum import StrEnum
 
+from attribution.money import EXACT
 from attribution.tokens import TokenUsage
 from attribution.vocabulary import TOKEN_BUCKETS, ContextBand, Routing, Tier, TokenType
 
@@ -96,7 +97,7 @@ class PriceBook:
         self._rows = dict(found)
 
     def quote(self, provider: str, model: str | None, routing: str | None, tier: str | None, day: date) -> Quote | None:
-        """The price of a model on a UTC day, or None. An absent tier is the standard one; a missing tier has no price."""
+        """The price of a model on a UTC day, or None. An unknown tier is the standard one."""
         if model is None:
             return None
         wanted_tier = tier or Tier.STANDARD
@@ -141,8 +142,12 @@ def _quote(rows: list[PriceRow]) -> Quote | None:
     return Quote(f"{newest.source}/{newest.version}/{since}", tuple(bands))
 
 
-def rate(quote: Quote | None, usage: TokenUsage, *, aggregate: bool = False) -> Estimate:
-    """What `usage` (one request, or a bucket of them) costs in US dollars, exactly.
+def rate(
+    quote: Quote | None, usage: TokenUsage, *, aggregate: bool = False, stated_band: ContextBand | None = None
+) -> Estimate:
+    """What `usage` (one request, or with `aggregate` a bucket of them) costs in US dollars, exactly.
+
+    stated_band: for a bucket whose source splits usage by context length; without it a bucket takes the base band.
 
     Unknown cache buckets cost nothing: such a source puts its whole input into `input_uncached`. Unknown input is
     no_usage; so is unknown output, unless the price has none (embeddings). Tokens that were used and have no rate make
@@ -150,23 +155,20 @@ def rate(quote: Quote | None, usage: TokenUsage, *, aggregate: bool = False) -> 
     """
     version = quote.version if quote else None
     if usage.input_uncached is None and usage.output is None:
-        return Estimate(None, PriceStatus.NO_USAGE, None, version)
+        return Estimate(None, PriceStatus.NO_USAGE, stated_band, version)
     if quote is None:
-        return Estimate(None, PriceStatus.UNPRICED, None, None)
-    band = quote.bands[0] if aggregate else quote.band_for(_context(usage))
-    name = None if aggregate else band.name
+        return Estimate(None, PriceStatus.UNPRICED, stated_band, None)
+    band = quote.band_for(usage.context_tokens or 0)
+    if aggregate:
+        band = quote.bands[1 if stated_band == ContextBand.LONG and len(quote.bands) > 1 else 0]
+    name = stated_band if aggregate else band.name
     if usage.input_uncached is None or (usage.output is None and TokenType.OUTPUT in band.rates):
         return Estimate(None, PriceStatus.NO_USAGE, name, version)
     counts = {bucket: getattr(usage, bucket) for bucket in TOKEN_BUCKETS}
     used = {bucket: count for bucket, count in counts.items() if count}
     if any(bucket not in band.rates for bucket in used):
         return Estimate(None, PriceStatus.UNPRICED, name, version)
-    with localcontext(prec=60):
+    with localcontext(EXACT):
         usd = sum((count * band.rates[bucket] for bucket, count in used.items()), ZERO)
-    return Estimate(usd, PriceStatus.AGGREGATE if aggregate else PriceStatus.PRICED, name, version)
-
-
-def _context(usage: TokenUsage) -> int:
-    """The length that picks the band: all input, cached or not."""
-    parts = (usage.input_uncached, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h)
-    return sum(part or 0 for part in parts)
+    is_guess = aggregate and stated_band is None
+    return Estimate(usd, PriceStatus.AGGREGATE if is_guess else PriceStatus.PRICED, name, version)

@@ -1,7 +1,7 @@
 """Seed of the price book: the public price list of the genai-prices package, as rows of our own. No database here.
 
 What its prices say and ours can't (a price by hour of the day, by request, by citation, a separate price of reasoning)
-is left out and named: such a model is unpriced, never half priced. Source: https://github.com/pydantic/genai-prices (MIT).
+is left out and named: such a model is unpriced, never half priced. Source: github.com/pydantic/genai-prices (MIT).
 """
 
 from collections.abc import Iterator, Mapping
