@@ -1,5 +1,14 @@
-"""URLs of governance.api."""
+"""URLs below /api/: the API of each layer, its document, and a problem for every other address."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from attribution.api.views import NothingHereView
+from governance.api import openapi as openapi  # registers how the document names tokens
+from governance.api import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/", include("attribution.api.urls")),
+    path("schema", views.SchemaView.as_view(), name="api-schema"),
+    path("docs", views.docs, name="api-docs"),
+    re_path(r"^.*$", NothingHereView.as_view()),
+]

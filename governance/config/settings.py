@@ -140,6 +140,24 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    # A token first: it decides alone, also beside a session cookie, and its answer to a stranger is 401.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "governance.identity.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["attribution.api.access.HasScope"],
+    "EXCEPTION_HANDLER": "attribution.api.problems.handle",
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Weir",
+    "DESCRIPTION": "The cost of LLM inference on several clouds, attributed and reconciled. Amounts are exact decimals "
+    "as text; null is unknown, never 0. Errors are application/problem+json with the fix.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
 }
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", f"redis+socket://{WEIR_HOME / 'run' / 'valkey.sock'}")
