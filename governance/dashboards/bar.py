@@ -156,7 +156,7 @@ def read(query: Mapping[str, Sequence[str]], today: date, newest: date | None = 
     period = _choice(last, "period", PERIODS, "this-month", ignored)
     span = _span(period, today)
     if "period" not in last and newest is not None and newest < span.start:
-        period, span = "custom", Span(newest.replace(day=1), _next_month(newest))
+        period, span = "custom", month_of(newest)
     elif period == "custom":
         custom = _custom(last, ignored)
         period, span = ("custom", custom) if custom else ("this-month", _span("this-month", today))
@@ -183,6 +183,11 @@ def previous(period: str, span: Span) -> Span:
     if period == "13m":
         return Span(_months_before(span.start, 13), span.start)
     return Span(max(FIRST_DAY, span.start - timedelta(days=span.days)), span.start)
+
+
+def month_of(day: date) -> Span:
+    """The whole month of a day."""
+    return Span(day.replace(day=1), _next_month(day))
 
 
 def _span(period: str, today: date) -> Span:

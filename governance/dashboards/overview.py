@@ -130,9 +130,7 @@ def main_currency(table: CostTable) -> str:
 # Figure and its daily table
 
 
-def _series(
-    page: Context, drawn: Sequence[str], slot_of: dict[str, int]
-) -> tuple[list[figures.Series], tuple[str, ...]]:
+def _series(page: Context, drawn: Sequence[str], slot_of: dict[str, int]) -> list[figures.Series]:
     """A series for each drawn entity, and `Other` for the rest, with its number of entities."""
     buckets = buckets_of(page.bar.span, page.bar.granularity)
     cells: dict[tuple[str, date | None], list[Amounts]] = defaultdict(list)

@@ -1,0 +1,169 @@
+"""Pages: read the URL, ask the selectors, hand the result to a template. Nothing is computed here."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from attribution import selectors
+from attribution.selectors import Availability, ProviderFreshness
+from governance.dashboards import bar as bars
+from governance.dashboards import chips, data_page, formats, overview, palette, reading
+from governance.dashboards.frame import frame, scope_of, today_of
+from governance.dashboards.freshness import newest_day
+from governance.dashboards.middleware import THEME_COOKIE, THEMES
+from governance.selectors import catalogue_names
+
+YEAR_SECONDS = 365 * 24 * 3600
+RECENT_IMPORTS = 30
+SHOWN_QUARANTINE = 100
+
+
+@never_cache
+@login_required
+@require_safe
+def overview_page(request: HttpRequest) -> HttpResponse:
+    """What was spent, by whom, on what."""
+    scope = scope_of(request)
+    bar, found = _bar(request)
+    snapshot = selectors.snapshot()
+    context = frame(request, page="overview", found=found)
+    if snapshot.availability is Availability.EMPTY:
+        arrived = selectors.sources(scope) if scope.everything else ()
+        kinds = {each.kind for each in arrived}
+        steps = {"sources": arrived, "has_bills": "billing" in kinds, "has_telemetry": "telemetry" in kinds}
+        return render(request, "governance/overview_empty.html", context | steps)
+    names = catalogue_names()
+    facts = reading.overview_facts(scope, bar)
+    shown = overview.build(facts, bar, names=names, everything=scope.everything, slots=palette.slots_of)
+    page = {"shown": shown} | chips.bar_context(bar, names, newest_day(found))
+    return render(request, "governance/overview.html", context | page)
+
+
+@never_cache
+@login_required
+@require_safe
+def overview_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """The table of the Overview, every row, every digit."""
+    bar, _found = _bar(request)
+    facts = reading.overview_facts(scope_of(request), bar)
+    response = StreamingHttpResponse(_csv_lines(facts, bar), content_type="text/csv; charset=utf-8")
+    name = f"weir-{bar.group_by.value}-{bar.span.start}-{bar.span.end}.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@never_cache
+@login_required
+@require_safe
+def filters(request: HttpRequest) -> HttpResponse:
+    """What each filter can be set to in the bar's period; a fragment for htmx, else a page of its own."""
+    scope = scope_of(request)
+    bar, found = _bar(request)
+    groups = [
+        chips.choices(bar, dimension, reading.values_of(scope, bar, dimension), catalogue_names())
+        for dimension in bars.DIMENSIONS
+    ]
+    context = {"bar": bar, "groups": [group for group in groups if group.values]}
+    if request.headers.get("HX-Request"):
+        return render(request, "governance/parts/filters.html", context)
+    return render(request, "governance/filters.html", context | frame(request, page="overview", found=found))
+
+
+@never_cache
+@login_required
+@require_safe
+def data(request: HttpRequest) -> HttpResponse:
+    """Where the figures come from, whether they reconcile, and what was kept out."""
+    scope = scope_of(request)
+    if not scope.everything:
+        raise PermissionDenied("The Data page speaks of the whole organisation.")
+    today = today_of()
+    reconciled = selectors.reconciliation(scope)
+    sources = selectors.sources(scope)
+    chosen = request.GET.get("cell") or data_page.default_cell(reconciled)
+    kept_out = selectors.quarantine(scope, limit=SHOWN_QUARANTINE)
+    all_months = request.GET.get("months") == "all"
+    context = frame(request, page="data") | {
+        "summary": data_page.summary(reconciled, sources),
+        "failed": [each for each in data_page.source_lines(sources, today) if each.state == "bad"],
+        "wrong": [row for row in reconciled if row.difference],
+        "matrices": data_page.matrices(reconciled, chosen=chosen, all_months=all_months),
+        "all_months": all_months,
+        "proof": data_page.proof(reconciled, chosen),
+        "sources": data_page.source_lines(sources, today),
+        "imports": data_page.import_lines(selectors.imports(scope, limit=RECENT_IMPORTS), today),
+        "quarantine": data_page.quarantine_lines(kept_out, today),
+        "quarantined_rows": sum(row.count for row in kept_out),
+    }
+    return render(request, "governance/data.html", context)
+
+
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keep the chosen theme in a cookie that the server reads; back to the page that asked."""
+    wanted = request.POST.get("theme", "")
+    destination = request.POST.get("next", "/")
+    if not url_has_allowed_host_and_scheme(destination, allowed_hosts={request.get_host()}):
+        destination = "/"
+    response = HttpResponseRedirect(destination)
+    if wanted == "system" or wanted not in THEMES:
+        response.delete_cookie(THEME_COOKIE, samesite="Lax")
+    else:
+        response.set_cookie(
+            THEME_COOKIE, wanted, max_age=YEAR_SECONDS, samesite="Lax", httponly=True, secure=request.is_secure()
+        )
+    return response
+
+
+def _bar(request: HttpRequest) -> tuple[bars.Bar, tuple[ProviderFreshness, ...]]:
+    found = selectors.freshness(scope_of(request))
+    return bars.read(dict(request.GET.lists()), today_of(), newest_day(found)), found
+
+
+def _csv_lines(facts: reading.OverviewFacts, bar: bars.Bar) -> Iterator[str]:
+    """Amounts as exact decimals; an unknown one is empty."""
+    heads = ["start", "end", "basis", bar.group_by.value, "currency", "total", "billed", "estimated", "attributed"]
+    yield _csv_line([*heads, "unattributed", "unknown_parts", "metered_tokens"])
+    for row in facts.groups.rows:
+        amounts = row.amounts
+        yield _csv_line(
+            [
+                bar.span.start,
+                bar.span.end,
+                bar.basis.value,
+                row.group[0] or "",
+                row.currency,
+                *map(
+                    formats.exact,
+                    (
+                        amounts.total,
+                        amounts.cost,
+                        amounts.estimated_cost,
+                        amounts.attributed_cost,
+                        amounts.unattributed_cost,
+                    ),
+                ),
+                amounts.unknown_parts,
+                "" if amounts.metered_tokens is None else amounts.metered_tokens,
+            ]
+        )
+
+
+def _csv_line(values: list[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow([_unformula(value) for value in values])
+    return buffer.getvalue()
+
+
+def _unformula(value: object) -> object:
+    """A name that a spreadsheet would run as a formula gets an apostrophe; numbers are left alone."""
+    risky = isinstance(value, str) and value[:1] in "=+-@\t\r" and value[1:2] not in "0123456789."
+    return f"'{value}" if risky else value
