@@ -28,8 +28,8 @@ MAPS = frozenset(("product", "resource_tags", "cost_category", "tags", "discount
 
 _PLAN = "arn:aws:savingsplans::400000000001:savingsplan/5b0c7a52-1d3e-4a6f-9a53-2f64a1d3b9c1"
 _RESERVATION = "arn:aws:rds:us-east-1:400000000012:reserved-instances/ri-2026-02-11"
-# g6e.12xlarge, us-west-2, Linux; the plan's rate; what the plan commits an hour (the rest of it goes unused).
-_GPU_ON_DEMAND, _GPU_PLAN_RATE, _PLAN_HOURLY = atto("10.49264"), atto("6.8202"), atto("7")
+# g5.12xlarge, us-west-2, Linux; the plan's rate; what the plan commits an hour (the rest of it goes unused).
+_GPU_ON_DEMAND, _GPU_PLAN_RATE, _PLAN_HOURLY = atto("5.672"), atto("3.6868"), atto("3.8")
 _DB_ON_DEMAND, _DB_RESERVED, _DB_COUNT = atto("0.956"), atto("0.628"), 3
 
 # Daily lines of the rest of the company: unit, product code, name, usage type, operation, unit of price, rate, amount.
@@ -203,7 +203,7 @@ class AwsBill(Bill):
             self.add(month_of(day), row, tokens * price, tokens * price)
 
     def _gpu(self, books: Books, day: date, pool: Pool) -> None:
-        """One machine all day under the Savings Plan; on weekdays a second one, on demand, for ten hours."""
+        """One machine all day under the Savings Plan; on weekdays a second one, on demand, for four hours."""
         period = month_of(day)
         covered, at_rate, committed = 24 * _GPU_ON_DEMAND, 24 * _GPU_PLAN_RATE, 24 * _PLAN_HOURLY
         row = self._machine(day, "SavingsPlanCoveredUsage", 24, "i-0a41c2e9b7d60f1aa")
@@ -243,8 +243,8 @@ class AwsBill(Bill):
         # A Compute Savings Plan covers any machine: nothing on its own lines says that it is for inference.
         post_whole(books, "aws", period, "other_scope", committed, committed - at_rate)
         if day.weekday() < 5:
-            amount = 10 * _GPU_ON_DEMAND
-            extra = self._machine(day, "Usage", 10, "i-0c93d01ea5f7724b1")
+            amount = 4 * _GPU_ON_DEMAND
+            extra = self._machine(day, "Usage", 4, "i-0c93d01ea5f7724b1")
             self._cost(extra, amount, amount)
             self.add(period, extra, amount, amount)
             settle_capacity(books, pool, period, "", (amount, amount))
@@ -252,18 +252,18 @@ class AwsBill(Bill):
     def _machine(self, day: date, kind: str, hours: int, instance: str) -> dict[str, str]:
         row = self._base(day, "technology", kind, "AmazonEC2")
         return row | {
-            "line_item_usage_type": "USW2-BoxUsage:g6e.12xlarge",
+            "line_item_usage_type": "USW2-BoxUsage:g5.12xlarge",
             "line_item_operation": "RunInstances",
             "line_item_usage_amount": str(hours),
             "line_item_unblended_rate": usd(_GPU_ON_DEMAND),
             "line_item_availability_zone": "us-west-2b",
             "line_item_resource_id": instance,
-            "line_item_line_item_description": "$10.49264 per On Demand Linux g6e.12xlarge Instance Hour",
+            "line_item_line_item_description": "$5.672 per On Demand Linux g5.12xlarge Instance Hour",
             "pricing_unit": "Hrs",
             "pricing_term": "OnDemand",
             "product": _product("Amazon Elastic Compute Cloud", "us-west-2"),
             "product_product_family": "Compute Instance",
-            "product_instance_type": "g6e.12xlarge",
+            "product_instance_type": "g5.12xlarge",
             "product_instance_family": "GPU instance",
             "product_region_code": "us-west-2",
             "product_servicecode": "AmazonEC2",
