@@ -13,6 +13,7 @@ from importlib.metadata import version
 from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
 
+from attribution.money import parse_exact
 from attribution.pricing.book import PriceRow
 from attribution.recognition.models import normalize_model
 from attribution.vocabulary import Routing, Tier, TokenType
@@ -222,8 +223,13 @@ def _rates(prices: Prices) -> Iterator[tuple[TokenType, int, Decimal]]:
         if price is None:
             continue
         if not isinstance(price, types.TieredPrices):
-            yield token_type, 0, price.scaleb(-6)
+            yield token_type, 0, _per_token(price)
             continue
-        yield token_type, 0, price.base.scaleb(-6)
+        yield token_type, 0, _per_token(price.base)
         for tier in price.tiers:
-            yield token_type, tier.start + 1, tier.price.scaleb(-6)
+            yield token_type, tier.start + 1, _per_token(tier.price)
+
+
+def _per_token(usd_per_mtok: Decimal) -> Decimal:
+    """At 18 places, half-even: a few of its prices carry the dust of a double (0.13999999999999999)."""
+    return parse_exact(str(usd_per_mtok.scaleb(-6)))[0]

@@ -1,6 +1,6 @@
 """The price book in the database: seed it, read it, list what it doesn't know."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from decimal import Decimal
@@ -71,11 +71,14 @@ def replace_source(source: str, version: str, rows: Iterable[PriceRow]) -> tuple
     return len(new), len(gone)
 
 
-def load_book() -> PriceBook:
-    """The standing prices; seeds an empty table first, so that the first import has estimates."""
+def load_book(providers: Collection[str] | None = None) -> PriceBook:
+    """The standing prices, of some providers or all; seeds an empty table first, so that the first import has estimates."""
     if not Price.objects.exists():
         seed_prices()
-    return PriceBook(_row(price) for price in Price.objects.filter(retired_by="").iterator(2000))
+    standing = Price.objects.filter(retired_by="")
+    if providers is not None:
+        standing = standing.filter(provider__in=providers)
+    return PriceBook(PriceRow(*values) for values in standing.values_list(*_FIELDS).iterator(2000))
 
 
 def unpriced_usage() -> list[Unpriced]:

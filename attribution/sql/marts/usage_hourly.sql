@@ -1,0 +1,41 @@
+-- Hourly usage of one telemetry source: what attribution reads instead of requests.
+-- grain: (source, hour, series). time column: hour, the UTC hour of completion (of a bucket: of its start).
+-- money: USD, decimal(38,18); NULL where no request of the group has an estimate. Tokens are NULL where none is known.
+-- inputs: requests (rows of rate_requests), series (series and its facts). params: $source.
+with hourly as (
+    select
+        day, date_trunc('hour', completed_at) as hour, series, context_band, price_version, price_status,
+        sum(requests) as requests,
+        sum(case when input_uncached is null and output is null then requests else 0 end) as requests_without_usage,
+        sum(case when error then requests else 0 end) as errors,
+        sum(input_uncached) as input_uncached,
+        sum(cache_read) as cache_read,
+        sum(cache_write_5m) as cache_write_5m,
+        sum(cache_write_1h) as cache_write_1h,
+        sum(output) as output,
+        sum(reasoning) as reasoning,
+        sum(estimated_cost) as estimated_cost,
+        sum(case when price_status = 'unpriced' then requests else 0 end) as unpriced_requests
+    from requests
+    group by day, date_trunc('hour', completed_at), series, context_band, price_version, price_status
+)
+
+select
+    $source as source, h.day, h.hour,
+    s.provider, s.endpoint, s.billing_account_id, s.sub_account_id, s.region, s.routing, s.tier, h.context_band,
+    s.model, s.publisher, s.pool, s.team, s.project, s.environment, s.api_key, s.principal, s.service,
+    h.price_version, h.price_status,
+    cast(coalesce(h.requests, 0) as bigint) as requests,
+    cast(h.requests_without_usage as bigint) as requests_without_usage,
+    cast(h.errors as bigint) as errors,
+    cast(h.input_uncached as bigint) as input_uncached,
+    cast(h.cache_read as bigint) as cache_read,
+    cast(h.cache_write_5m as bigint) as cache_write_5m,
+    cast(h.cache_write_1h as bigint) as cache_write_1h,
+    cast(h.output as bigint) as output,
+    cast(h.reasoning as bigint) as reasoning,
+    cast(h.estimated_cost as decimal(38, 18)) as estimated_cost,
+    cast(h.unpriced_requests as bigint) as unpriced_requests
+from hourly as h
+inner join series as s on h.series = s.series
+order by h.day
