@@ -98,7 +98,7 @@ class Head:
     # Cells of the sampled rows, where all of them (two at least) have the same number.
     width: int | None = None
     hint: str = ""
-    more: "Callable[[tuple[Column, ...]], Iterator[pa.Table]] | None" = field(default=None, compare=False)
+    more: "Callable[[BillingFormat], Iterator[pa.Table]] | None" = field(default=None, compare=False)
     keys: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,16 +117,16 @@ class Head:
                     return value
         return None
 
-    def scan(self, columns: "tuple[Column, ...]") -> "Iterator[pa.Table]":
-        """The sample, then the file from its start, as text tables with these columns (all NULL where it lacks one)."""
+    def scan(self, form: "BillingFormat") -> "Iterator[pa.Table]":
+        """The sample, then the file from its start: the columns of `form` as text, all NULL where the file lacks one."""
         spelled = [{header_key(name): value for name, value in row.items()} for row in self.rows]
         cells = [
             [next((row[key] for key in column.keys() if row.get(key)), None) for row in spelled]  # noqa: SIM118
-            for column in columns
+            for column in form.columns
         ]
-        yield pa.table([pa.array(values, TEXT) for values in cells], names=[column.name for column in columns])
+        yield pa.table([pa.array(values, TEXT) for values in cells], names=[column.name for column in form.columns])
         if self.more is not None:
-            yield from self.more(columns)
+            yield from self.more(form)
 
 
 # A row of the staging model's result: the fate of the raw row, then the charge (CHARGES without what the core fills:

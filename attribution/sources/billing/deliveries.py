@@ -25,7 +25,7 @@ _AZURE_SIDES = ("ActualCost", "AmortizedCost")
 class PlannedFile:
     """One file to read. shown: the path as the operator named it. scope: '' = the default of each row.
 
-    bytes_listed, rows_listed: what the manifest says; None where it doesn't.
+    bytes_listed, rows_listed: what the manifest says; None where it doesn't. hint: what it calls the export.
     """
 
     path: Path
@@ -33,6 +33,7 @@ class PlannedFile:
     scope: str = ""
     bytes_listed: int | None = None
     rows_listed: int | None = None
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -228,4 +229,4 @@ def _locate(manifest: _Manifest, listed: _Listed, data: list[Path], folder: Path
     if listed.size is not None and listed.size != size:
         why = f"lists {listed.name} with {listed.size} bytes, but the file has {size}"
         raise UnreadableFile(str(manifest.path), why, "Fetch the file again")
-    return PlannedFile(best[0], str(best[0]), scope or manifest.scope, listed.size, listed.rows)
+    return PlannedFile(best[0], str(best[0]), scope or manifest.scope, listed.size, listed.rows, manifest.side)

@@ -1,29 +1,52 @@
 """The formats that Weir reads, in the order they are asked; and how a file's format and container are found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+
 from .aws_cur import AWS_CUR
+from .azure import AZURE_ACTUAL, AZURE_AMORTIZED
 from .base import BillingFormat, Head, UnreadableFile, header_key
 from .csvrows import CsvReader
 from .focus import FOCUS
+from .gcp import GCP
 from .jsonrows import JsonReader
 from .parquetrows import ParquetReader
-from .reading import Reader, Source
+from .reading import Reader, Source, select
 
 # Native formats first: a provider's file may carry FOCUS columns beside its own.
-FORMATS: tuple[BillingFormat, ...] = (AWS_CUR, FOCUS)
+FORMATS: tuple[BillingFormat, ...] = (AWS_CUR, AZURE_AMORTIZED, AZURE_ACTUAL, GCP, FOCUS)
 
 
-def open_reader(path: Path, shown: str, progress: Callable[[int], None] | None = None) -> tuple[Source, Reader]:
-    """The file's reader by its first bytes. Raises UnreadableFile."""
+def open_reader(
+    path: Path, shown: str, progress: Callable[[int], None] | None = None, hint: str = ""
+) -> tuple[Source, Reader]:
+    """The file's reader by its first bytes. hint: what a manifest calls the file. Raises UnreadableFile."""
     source = Source(path, shown, progress)
+    reader = _reader(source)
+    reader.head = replace(reader.head, hint=hint, more=partial(_scan, path, shown))
+    return source, reader
+
+
+def _reader(source: Source) -> Reader:
     if source.is_parquet:
-        return source, ParquetReader(source)
-    start = source.sample()[:64].lstrip()
-    if start.startswith((b"{", b"[")):
-        return source, JsonReader(source)
-    return source, CsvReader(source)
+        return ParquetReader(source)
+    if source.sample()[:64].lstrip().startswith((b"{", b"[")):
+        return JsonReader(source)
+    return CsvReader(source)
+
+
+def _scan(path: Path, shown: str, form: BillingFormat) -> Iterator[pa.Table]:
+    """The rows of a file as text, with the columns of `form`, read on the side."""
+    reader = _reader(Source(path, shown))
+    names = [column.name for column in form.columns]
+    for chunk in reader.chunks(select(shown, reader.head, form.columns, form.null_words, form.header_cell)):
+        missing = pa.nulls(len(chunk.lines), pa.string())
+        had = chunk.table.column_names
+        yield pa.table([chunk.table.column(name) if name in had else missing for name in names], names=names)
 
 
 def find_format(shown: str, head: Head) -> BillingFormat:
