@@ -23,18 +23,30 @@ from attribution.lake.serving_sql import (
     Statement,
     costs_statement,
     providers_statement,
+    reconciliation_statement,
     unit_costs_statement,
 )
-from attribution.models import BillingAccount, Delivery, ImportedFile, QuarantinedRow, Revision, ServingFile
+from attribution.models import (
+    BillingAccount,
+    ControlTotal,
+    Delivery,
+    ImportedFile,
+    QuarantinedRow,
+    Revision,
+    ServingFile,
+)
+from attribution.money import exact_sum
 from attribution.queries import CostQuery, Granularity, Order, UnitCostQuery
 from attribution.scope import TeamScope
-from attribution.vocabulary import TOKEN_BUCKETS, Dataset
+from attribution.vocabulary import TOKEN_BUCKETS, Basis, Dataset
 
 # The named boundary of unit costs: the only place where they are rounded, half-even.
 UNIT_COST_SCALE = 12
 _UNIT = Decimal(1).scaleb(-UNIT_COST_SCALE)
 _MILLION = Decimal(1_000_000)
 # 38 digits of money over 19 of tokens, and room.
+_ZERO = Decimal(0)
+_Place = tuple[str, str, str, str]  # provider, billing account, document month, currency
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _PLACE = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?")
 
@@ -376,7 +388,32 @@ def quarantine(scope: TeamScope, *, limit: int = 100) -> tuple[QuarantineRow, ..
 def reconciliation(scope: TeamScope) -> tuple[ReconciliationRow, ...]:
     """Per provider, account, period and currency: the bill, its parts and the difference. Raises NotAllowed."""
     _whole_organisation(scope)
-    raise NotImplementedError
+    billed: dict[_Place, Decimal] = {}
+    for total in ControlTotal.objects.filter(current=True, basis=Basis.BILLED):
+        place = (total.provider, total.billing_account_id, total.billing_period, total.currency)
+        billed[place] = exact_sum([billed.get(place, _ZERO), total.amount])
+    parts: dict[_Place, dict[str | None, Decimal]] = {place: {} for place in billed}
+    _, rows = _answer(scope, reconciliation_statement())
+    for *names, reason, amount in rows:
+        parts.setdefault(tuple(names), {})[reason] = amount
+    return tuple(
+        _reconciled(place, billed.get(place, _ZERO), of_place)
+        for place, of_place in sorted(parts.items(), key=_by_place)
+    )
+
+
+def _by_place(item: tuple[_Place, object]) -> _Place:
+    return item[0]
+
+
+def _reconciled(place: _Place, billed: Decimal, parts: dict[str | None, Decimal]) -> ReconciliationRow:
+    return ReconciliationRow(
+        *place,
+        billed=billed,
+        attributed=parts.get(None, _ZERO),
+        unattributed={reason: amount for reason, amount in sorted(parts.items(), key=str) if reason is not None},
+        difference=exact_sum([billed, *(-amount for amount in parts.values())]),
+    )
 
 
 def _whole_organisation(scope: TeamScope) -> None:

@@ -113,6 +113,11 @@ def providers_statement(scope: TeamScope) -> Statement:
     return Statement(sql, parameters)
 
 
+def reconciliation_statement() -> Statement:
+    """Rows of (provider, account, period, currency, reason or None, billed); of the whole organisation."""
+    return Statement(model_sql("serving/query_reconciliation"), {})
+
+
 def _statement(
     model: str,
     scope: TeamScope,
