@@ -311,9 +311,10 @@ def _rates(quote: Quote, number: int) -> Iterable[dict[str, Any]]:
 
 def _split(table: pa.Table, dataset: Dataset) -> dict[date, pa.Table]:
     """A table by its day, with exactly the dataset's columns."""
-    table = table.take(pc.sort_indices(table, sort_keys=[("day", "ascending")]))
-    columns = table.select(SCHEMAS[dataset].names)
     counts = sorted((pair["values"], pair["counts"]) for pair in pc.value_counts(table["day"]).to_pylist())
+    if len(counts) > 1:
+        table = table.take(pc.sort_indices(table, sort_keys=[("day", "ascending")]))
+    columns = table.select(SCHEMAS[dataset].names)
     parts = {}
     start = 0
     for day, count in counts:

@@ -72,7 +72,7 @@ def replace_source(source: str, version: str, rows: Iterable[PriceRow]) -> tuple
 
 
 def load_book(providers: Collection[str] | None = None) -> PriceBook:
-    """The standing prices, of some providers or all; seeds an empty table first, so that the first import has estimates."""
+    """The standing prices, of some providers or all. Seeds an empty table, so that the first import has estimates."""
     if not Price.objects.exists():
         seed_prices()
     standing = Price.objects.filter(retired_by="")

@@ -1,52 +1,30 @@
 """Events become rows: disjoint token buckets, and a series for everything that repeats. No files, no database.
 
-The loop below runs once a request and sets the ingest's speed, so it is plain: one tuple looks the series up, and only
-a series that is new is normalised. Problems are found here too: what msgspec can't know (negative counts, more cached
-than input tokens, words outside the vocabulary).
+One tuple of raw texts looks a request's series up, so only a new one is normalised. Batches in which nothing is unusual
+go through columns.py at once; the others are judged here, record by record, for what msgspec can't know: negative
+counts, more cached than input tokens, words outside the vocabulary.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from attribution.lake.schemas import TEXT, TIME, TOKENS
 from attribution.recognition.models import normalize_model
 from attribution.sources.telemetry.base import BadRecord, Batch, Event, Problem
+from attribution.sources.telemetry.columns import dense_rows
+from attribution.sources.telemetry.rows import EARLIEST, INCOMING, LATEST, MAX_COUNT, MAX_KEY
 from attribution.vocabulary import ContextBand, Routing, Tier
 
-# Dense rows between parsing and the lake. `series` is an index into Normalizer.series, good for one run.
-INCOMING = pa.schema(
-    [
-        ("day", pa.date32()),
-        ("request_key", TEXT),
-        ("completed_at", TIME),
-        ("series", pa.int32()),
-        ("requests", TOKENS),
-        ("input_uncached", TOKENS),
-        ("cache_read", TOKENS),
-        ("cache_write_5m", TOKENS),
-        ("cache_write_1h", TOKENS),
-        ("output", TOKENS),
-        ("reasoning", TOKENS),
-        ("latency_ms", TOKENS),
-        ("ttft_ms", TOKENS),
-        ("error", pa.bool_()),
-        ("context_band", TEXT),  # of a bucket whose source splits usage by context length; a request's is its own
-    ]
-)
-
-_EARLIEST, _LATEST = 2015, 2100
-_MAX_COUNT = 10**12  # tokens of one record; more is a broken counter, and money would overflow
 _MAX_TEXT = 300
-_MAX_KEY = 512
+_MAX_SERIES_KNOWN = 200_000
 
 # OpenTelemetry's and LiteLLM's names of providers -> the slug that bills carry.
 PROVIDERS = {
@@ -143,43 +121,64 @@ class Normalizer:
         self.series: list[SeriesFacts] = []
         self._by_raw: dict[tuple[Any, ...], int | BadRecord] = {}
         self._by_facts: dict[SeriesFacts, int] = {}
-        self._rows: list[tuple[Any, ...]] = []
+        self._tables: list[pa.Table] = []
+        self._rows = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._rows
 
     def add(self, batch: Batch) -> list[Problem]:
         """Take a batch in; returns the records that could not be counted."""
+        if not batch.events:
+            return []
         problems: list[Problem] = []
-        append = self._rows.append
-        known = self._by_raw
-        for position, event in enumerate(batch.events):
-            try:
-                if event.bucket_start is not None or event.request_id is None:
-                    append(self._bucket_row(event))
-                    continue
-                raw = _raw_key(event)
-                series = known.get(raw)
-                if series.__class__ is not int:
-                    series = self._intern(raw)
-                completed = event.completed_at
-                if completed is None or completed.tzinfo is None or not _EARLIEST <= completed.year < _LATEST:
-                    raise _bad_time("completed_at", completed)
-                key = event.request_id
-                if not key or len(key) > _MAX_KEY:
-                    raise BadRecord("request_id", key[:40], f"must have 1 to {_MAX_KEY} characters")
-                append((key, completed, series, 1, *_buckets(event), *_measures(event), None))
-            except BadRecord as bad:
-                problems.append(Problem(batch.lines[position], bad.field, bad.value, bad.reason))
+        rows = self._add_columns(batch.events)
+        if rows is None:
+            rows, problems = self.judge(batch)
+        self._tables.append(rows)
+        self._rows += rows.num_rows
         return problems
 
     def take(self) -> pa.Table:
         """The rows since the last call, as INCOMING."""
-        rows, self._rows = self._rows, []
+        tables, self._tables, self._rows = self._tables, [], 0
+        return pa.concat_tables(tables) if tables else INCOMING.empty_table()
+
+    def judge(self, batch: Batch) -> tuple[pa.Table, list[Problem]]:
+        """Record by record: the rows, and what could not be counted."""
+        rows: list[tuple[Any, ...]] = []
+        problems: list[Problem] = []
+        for event, line in zip(batch.events, batch.lines, strict=True):
+            try:
+                is_bucket = event.bucket_start is not None or event.request_id is None
+                rows.append(self._bucket_row(event) if is_bucket else self._request_row(event))
+            except BadRecord as bad:
+                problems.append(Problem(line, bad.field, bad.value, bad.reason))
         columns = list(zip(*rows, strict=True)) or [()] * (len(INCOMING) - 1)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, list(INCOMING)[1:], strict=True)]
-        day = pc.cast(arrays[1], pa.date32())
-        return pa.Table.from_arrays([day, *arrays], schema=INCOMING)
+        return pa.Table.from_arrays([pc.cast(arrays[1], pa.date32()), *arrays], schema=INCOMING), problems
+
+    def _add_columns(self, events: Sequence[Event]) -> pa.Table | None:
+        """All at once, where nothing in the batch needs a closer look."""
+        raws = list(map(_raw_key, events))
+        series = list(map(self._by_raw.get, raws))
+        for position, known in enumerate(series):
+            if known.__class__ is not int:
+                try:
+                    series[position] = self._intern(raws[position])
+                except BadRecord:
+                    return None
+        return dense_rows(events, cast(list[int], series))
+
+    def _request_row(self, event: Event) -> tuple[Any, ...]:
+        series = self._intern(_raw_key(event))
+        completed = event.completed_at
+        if completed is None or not _is_time(completed):
+            raise _bad_time("completed_at", completed)
+        key = event.request_id
+        if not key or len(key) > MAX_KEY:
+            raise BadRecord("request_id", (key or "")[:40], f"must have 1 to {MAX_KEY} characters")
+        return (key, completed, series, 1, *_buckets(event), *_measures(event), None)
 
     def index_of(self, facts: SeriesFacts) -> int:
         """The index of a series that is already normal (the lake's own)."""
@@ -195,6 +194,8 @@ class Normalizer:
                 found = self.index_of(_facts(dict(zip(_RAW, raw, strict=True))))
             except BadRecord as bad:
                 found = bad
+            if len(self._by_raw) >= _MAX_SERIES_KNOWN:
+                self._by_raw.clear()
             self._by_raw[raw] = found
         if isinstance(found, BadRecord):
             raise found
@@ -212,19 +213,19 @@ class Normalizer:
         if not start < end <= midnight + timedelta(days=1):
             raise BadRecord("bucket_end", end.isoformat(), "a bucket ends after its start and within its UTC day")
         count = event.requests
-        if count is not None and not 0 <= count <= _MAX_COUNT:
+        if count is not None and not 0 <= count <= MAX_COUNT:
             raise BadRecord("requests", count, "must be 0 or more")
         band = _word("context_band", event.context_band, BANDS)
         raw = _raw_key(event)
         series = self._intern(raw)
         key = event.request_id or _bucket_key(start, end, (*raw, band))
-        if len(key) > _MAX_KEY:
-            raise BadRecord("request_id", key[:40], f"must have at most {_MAX_KEY} characters")
+        if len(key) > MAX_KEY:
+            raise BadRecord("request_id", key[:40], f"must have at most {MAX_KEY} characters")
         return (key, start, series, count, *_buckets(event), *_measures(event), band)
 
 
 def _is_time(moment: datetime) -> bool:
-    return moment.tzinfo is not None and _EARLIEST <= moment.year < _LATEST
+    return moment.tzinfo is not None and EARLIEST <= moment < LATEST
 
 
 def _bad_time(field: str, moment: datetime | None) -> BadRecord:
@@ -232,7 +233,7 @@ def _bad_time(field: str, moment: datetime | None) -> BadRecord:
         return BadRecord(field, None, "missing")
     if moment.tzinfo is None:
         return BadRecord(field, moment.isoformat(), "has no time zone; write it with Z or an offset")
-    return BadRecord(field, moment.isoformat(), f"must lie between the years {_EARLIEST} and {_LATEST}")
+    return BadRecord(field, moment.isoformat(), f"must lie between {EARLIEST.year} and {LATEST.year}")
 
 
 def _bucket_key(start: datetime, end: datetime, raw: tuple[Any, ...]) -> str:
@@ -259,8 +260,8 @@ def _buckets(event: Event) -> tuple[int | None, int | None, int | None, int | No
         ("output_tokens", output),
         ("reasoning_output_tokens", reasoning),
     ):
-        if count is not None and not 0 <= count <= _MAX_COUNT:
-            raise BadRecord(name, count, f"must lie between 0 and {_MAX_COUNT}")
+        if count is not None and not 0 <= count <= MAX_COUNT:
+            raise BadRecord(name, count, f"must lie between 0 and {MAX_COUNT}")
     if written is not None:
         short, long = _lifetimes(written, short, long)
     if total is not None and event.input_includes_cache:
@@ -295,7 +296,7 @@ def _measures(event: Event) -> tuple[int | None, int | None, bool | None]:
 
 def _milliseconds(value: float | int | None) -> int | None:
     """Whole milliseconds; what can't be a duration is unknown, since the tokens beside it are still good."""
-    if value is None or not 0 <= value <= _MAX_COUNT:
+    if value is None or not 0 <= value <= MAX_COUNT:
         return None
     return round(value)
 

@@ -181,8 +181,9 @@ class TelemetryFile:
                     yield self._too_long(line, skipped + len(tail))
                     line, skipped = line + 1, 0
                 if block:
-                    yield self._block(line, block)
-                    line += block.count(b"\n")
+                    count = block.count(b"\n")
+                    yield self._block(line, block, count)
+                    line += count
             elif len(rest) > MAX_LINE:
                 skipped += len(rest)
                 rest = b""
@@ -197,19 +198,19 @@ class TelemetryFile:
             problem = Problem(line, "", f"{len(rest)} bytes", f"{self._cut}; the lines before this one are kept")
             yield Batch((), (), [problem], 1)
         elif rest.strip():
-            yield self._block(line, rest)
+            yield self._block(line, rest, 1)
 
     def _too_long(self, line: int, size: int) -> Batch:
         return Batch((), (), [Problem(line, "", f"{size} bytes", f"a line longer than {MAX_LINE >> 20} MB")], 1)
 
-    def _block(self, first: int, block: bytes) -> Batch:
+    def _block(self, first: int, block: bytes, count: int) -> Batch:
         """Many lines at once where that is safe: no line is bad and none is blank, so that line numbers are known."""
         if b"\n\n" not in block and b"\n\r\n" not in block and block[:1] not in (b"\n", b"\r"):
             events: list[Event] = []
             if self._form.decode_block is not None:
                 with suppress(msgspec.MsgspecError):
                     events = self._form.decode_block(block)
-            if events and len(events) == block.count(b"\n") + (not block.endswith(b"\n")):
+            if events and len(events) == count:
                 return Batch(events, range(first, first + len(events)), (), len(events))
         lines = enumerate(block.split(b"\n"), first)
         return read_records(self._form, [(number, record) for number, record in lines if record.strip()])

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from attribution.lake.engine import Files, Input
-from attribution.sources.telemetry.normalize import INCOMING
+from attribution.sources.telemetry.rows import INCOMING
 
 # INCOMING, and which file of the run a row came from.
 SPOOLED = INCOMING.append(pa.field("file", pa.int32()))
-MAX_ROWS = 500_000  # in memory: about 100 MB
+MAX_ROWS = 250_000  # in memory, and merged at a time
 
 
 class Spool:

@@ -38,4 +38,3 @@ select
     cast(h.unpriced_requests as bigint) as unpriced_requests
 from hourly as h
 inner join series as s on h.series = s.series
-order by h.day

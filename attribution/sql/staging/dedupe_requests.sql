@@ -36,10 +36,17 @@ united as (
     select * from held
 ),
 
+-- Ranking all rows would sort them all; only the repeated keys are ranked.
+repeated as (
+    select day, request_key
+    from united
+    group by day, request_key
+    having count(*) > 1
+),
+
 ranked as (
     select
         *,
-        input_uncached is not null or output is not null as has_usage,
         row_number() over (
             partition by day, request_key
             order by
@@ -59,11 +66,22 @@ ranked as (
                 place desc,
                 file asc
         ) as position
-    from united
+    from united as u
+    where exists (select 1 from repeated as p where u.day = p.day and u.request_key = p.request_key)
 ),
 
 winners as (
-    select * from ranked where position = 1
+    select
+        u.*, u.input_uncached is not null or u.output is not null as has_usage
+    from united as u
+    where not exists (select 1 from repeated as p where u.day = p.day and u.request_key = p.request_key)
+    union all
+    select
+        day, request_key, completed_at, series, place, requests, input_uncached, cache_read, cache_write_5m,
+        cache_write_1h, output, reasoning, latency_ms, ttft_ms, error, file, estimated_cost, context_band,
+        price_version, price_status, input_uncached is not null or output is not null as has_usage
+    from ranked
+    where position = 1
 ),
 
 edges as (

@@ -11,4 +11,3 @@ inner join numbered as n
     and coalesce(q.context_band, '') = coalesce(n.context_band, '')
     and coalesce(q.price_version, '') = coalesce(n.price_version, '')
     and q.price_status = n.price_status
-order by q.day
