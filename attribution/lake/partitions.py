@@ -41,8 +41,8 @@ class PartitionKey:
         ):
             if len(value) > longest:
                 raise ValueError(f"{part} has {len(value)} characters, more than {longest}: {value[:60]!r}...")
-            if "\x00" in value:
-                raise ValueError(f"{part} holds a NUL character: {value[:60]!r}")
+            if re.search("[\x00\ud800-\udfff]", value):
+                raise ValueError(f"{part} holds a NUL or half a character: {value[:60]!r}")
         if self.billing_period and not _PERIOD.fullmatch(self.billing_period):
             raise ValueError(f"billing_period {self.billing_period!r} is not YYYY-MM")
 
@@ -85,8 +85,8 @@ class PartitionKey:
 
 
 def _quoted(value: str) -> str:
-    """Percent-encoded UTF-8; lone surrogates (names of undecodable files) survive as their bytes."""
-    return quote(value, safe="", errors="surrogatepass")
+    """Percent-encoded UTF-8: letters, digits and _.-~% only."""
+    return quote(value, safe="")
 
 
 def _shortened(value: str, longest: int) -> str:
@@ -94,7 +94,7 @@ def _shortened(value: str, longest: int) -> str:
     quoted = _quoted(value)
     if len(quoted) <= longest:
         return quoted
-    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    # Never end inside a percent escape.
+    digest = hashlib.sha256(value.encode()).hexdigest()[:16]
+    # Never end inside a percent escape. A quoted value has no plus sign, so no other value looks like this.
     start = re.sub(r"%.?$", "", quoted[: longest - 17])
-    return f"{start}~{digest}"
+    return f"{start}+{digest}"

@@ -1,13 +1,19 @@
 """Partitions are staged, swapped in one transaction, read as they are or as they were."""
 
+import os
 from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from attribution.lake import catalogue
+from attribution.lake import engine as engine_module
 from attribution.lake.catalogue import Stale, current, files, lake_hash, publish, read_table, seen, stage, stage_many
 from attribution.lake.content import EMPTY, WrongSchema
 from attribution.models import CommitSequence, Revision
@@ -212,7 +218,9 @@ def test_the_hash_of_a_dataset_depends_on_its_content_alone(key, charges):
     assert lake_hash(Dataset.CHARGES) == one
 
 
-def test_a_hundred_days_take_a_second_or_two(key, charges):
+def test_a_hundred_days_take_few_queries_and_sync_each_folder_once(key, charges, monkeypatch):
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
     first = date(2026, 1, 1)
     batch = [
         (
@@ -221,6 +229,73 @@ def test_a_hundred_days_take_a_second_or_two(key, charges):
         )
         for n in range(100)
     ]
-    began = timezone.now()
-    assert len(publish(stage_many(batch)).changed) == 100
-    assert timezone.now() - began < timedelta(seconds=5)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(publish(stage_many(batch)).changed) == 100
+    # Four batches look up what is current; then lock, look up, count on, insert, and the transaction's own.
+    assert len(queries) < 20
+    assert len(synced) == 100 + 6
+
+
+def test_file_and_folders_are_synced_before_anybody_may_see_them(key, charges, lake_root, monkeypatch):
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    staged = stage(key(), charges("1"))
+    file = lake_root / staged.path
+    assert synced[0] == str(file)
+    folders = [str(folder) for folder in file.parents if folder == lake_root or lake_root in folder.parents]
+    assert synced[1:] == folders
+    assert len(folders) == 6  # period, account, scope, provider, dataset, lake
+
+
+def test_a_failure_in_the_middle_of_a_delivery_leaves_no_files(key, charges, lake_root):
+    def delivery():
+        yield key(1), charges("1")
+        yield key(2), charges("2")
+        raise RuntimeError("the third file cannot be read")
+
+    with pytest.raises(RuntimeError, match="third file"):
+        stage_many(delivery())
+    assert list(lake_root.rglob("*.parquet")) == []
+
+
+def test_a_publish_inside_a_failed_transaction_of_the_caller_never_happened(key, charges, lake_root):
+    publish([stage(key(1), charges("1"))])
+    same, other = stage(key(1), charges("1")), stage(key(2), charges("2"))
+
+    def publish_and_fail() -> None:
+        with transaction.atomic():
+            publish([same, other])
+            raise RuntimeError("the caller's own part failed")
+
+    with pytest.raises(RuntimeError, match="own part"):
+        publish_and_fail()
+    assert [(revision.day.day, revision.rev) for revision in current(Dataset.CHARGES)] == [(1, 1)]
+    assert read_table(current(Dataset.CHARGES)[0]).num_rows == 1
+
+
+@pytest.mark.parametrize("scope", ["../../etc", "a/b c&day=1", "漢" * 300, "NUL.txt", ".", "é" * 100])
+def test_any_scope_is_a_partition_and_comes_back(key, charges, lake_root, scope):
+    publish([stage(key(scope=scope), charges("1"))])
+    [revision] = current(Dataset.CHARGES, scope=scope)
+    assert catalogue.key_of(revision) == key(scope=scope)
+    assert read_table(revision).num_rows == 1
+    assert lake_root in catalogue.path_of(revision).resolve().parents
+
+
+def test_open_engine_reads_what_is_current(key, charges, lake_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "SQL_ROOT", tmp_path)
+    (tmp_path / "marts").mkdir()
+    (tmp_path / "marts" / "total.sql").write_text("select sum(billed_cost) as total from charges")
+    publish(stage_many([(key(day), charges("1.1")) for day in (1, 2, 3)]))
+    with catalogue.open_engine() as engine:
+        result = engine.run("marts/total", inputs={"charges": files(Dataset.CHARGES)})
+        nothing = engine.run("marts/total", inputs={"charges": files(Dataset.CHARGES, scope="none")})
+    engine_module.model_sql.cache_clear()
+    assert (result["total"].to_pylist(), nothing["total"].to_pylist()) == ([Decimal("3.3")], [None])
+    assert list((lake_root / "tmp").iterdir()) == []
