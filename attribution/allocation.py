@@ -103,9 +103,10 @@ class Metered:
     owned: bool = True
 
     @property
-    def key(self) -> tuple[tuple[str, bool], ...]:
-        """Owners are ordered by their parts, a missing part after an empty one."""
-        return tuple((part or "", part is None) for part in (self.team, self.project, self.environment, self.api_key))
+    def key(self) -> tuple[str | bool, ...]:
+        """Owners are ordered by the texts of their parts, then a missing part after an empty one, as the SQL does."""
+        parts = (self.team, self.project, self.environment, self.api_key)
+        return (*(part or "" for part in parts), *(part is None for part in parts))
 
 
 @dataclass(frozen=True)

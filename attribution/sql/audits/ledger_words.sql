@@ -1,4 +1,5 @@
--- Law: methods and reasons come from the closed lists; only unattributed rows have a reason, all others an owner. Inputs: ledger.
+-- Law: methods and reasons come from the closed lists; only unattributed rows have a reason, all others an owner; telemetry counts no
+-- negative tokens (a corrected direct line may). Inputs: ledger.
 select cell_id, team, project, method, reason
 from ledger
 where method not in (
@@ -10,4 +11,4 @@ where method not in (
     )
     or (method = 'unattributed' and (team is not null or project is not null))
     or (method <> 'unattributed' and team is null and project is null)
-    or metered_tokens < 0
+    or (metered_tokens < 0 and method not in ('direct', 'manual'))

@@ -1,5 +1,6 @@
--- How platform lines are split: by the inference spend (effective, nano units of the currency) that the same day attributed to each
--- owner, the unit's month where the day has none. Grain: weight_set, owner. Inputs: cells (pooled_cells), parts (ledger rows).
+-- How platform lines are split: by the inference spend (effective, in millionths of the currency, at most 10^12 of it) that the same
+-- day attributed to each owner, the unit's month where the day has none. Grain: weight_set, owner.
+-- Inputs: cells (pooled_cells), parts (ledger rows).
 with spend as (
     select
         day,
@@ -14,7 +15,7 @@ with spend as (
 by_day as (
     select
         day, currency, team, project, environment,
-        cast(round(effective_cost * cast(1000000000 as bigint)) as bigint) as weight
+        cast(round(least(effective_cost, 1000000000000) * cast(1000000 as bigint)) as bigint) as weight
     from spend
     where effective_cost > 0
 ),
@@ -22,7 +23,7 @@ by_day as (
 by_month as (
     select
         currency, team, project, environment,
-        cast(round(sum(effective_cost) * cast(1000000000 as bigint)) as bigint) as weight
+        cast(round(least(sum(effective_cost), 1000000000000) * cast(1000000 as bigint)) as bigint) as weight
     from spend
     group by currency, team, project, environment
     having sum(effective_cost) > 0
