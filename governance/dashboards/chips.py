@@ -82,7 +82,7 @@ def choices(bar: Bar, dimension: Dimension, found: CostTable, names: Mapping[str
         value = row.group[0]
         if value in values:
             continue
-        wanted: list[str | None] = [None] if value is None else sorted(chosen ^ {value})
+        wanted: tuple[str | None, ...] = (None,) if value is None else tuple(sorted(chosen ^ {value}))
         values[value] = Choice(
             labels.entity(dimension.value, value, dict(names)),
             f"{formats.tile_money(row.amounts.total, row.currency)}",

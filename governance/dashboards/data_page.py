@@ -1,12 +1,13 @@
 """The Data page: reconciliation matrix and proof, sources, imports, quarantine. Pure: the selectors' rows in."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from attribution.selectors import ImportRow, QuarantineRow, ReconciliationRow, SourceRow
+from attribution.vocabulary import Reason
 from governance.dashboards import formats, labels
 from governance.dashboards.shown import Shown, shown_money
 
@@ -38,7 +39,8 @@ class Matrix:
     months: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
     totals: tuple[tuple[Shown, str, bool], ...]
-    unattributed: tuple[tuple[Shown, str], ...]
+    outside: tuple[tuple[Shown, str], ...]  # what is not inference, and its share of the bill
+    unattributed: tuple[tuple[Shown, str], ...]  # of the rest, and its share of that
     hidden_months: int
 
 
@@ -61,6 +63,7 @@ class Proof:
     billed: Shown
     attributed: Shown
     unattributed: Shown
+    outside: Shown
     difference: str
     is_zero: bool
     reasons: tuple[tuple[str, str], ...]  # heads of the reason columns and what they mean
@@ -83,8 +86,11 @@ class SourceLine:
 
 @dataclass(frozen=True)
 class ImportLine:
-    path: str
+    """One delivery: all files of one command."""
+
+    source: str
     detail: str
+    files: tuple[str, ...]  # path and rows of each, when there are several
     when: str
     state: str
     state_words: str
@@ -93,7 +99,7 @@ class ImportLine:
     rows_quarantined: int
     rows_dropped: str
     changes: str
-    title: str
+    notes: str
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,10 @@ def proof(rows: Sequence[ReconciliationRow], chosen: str) -> Proof | None:
     if not found:
         return None
     first = found[0]
-    reasons = sorted({reason for row in found for reason in row.unattributed})
+    reasons = sorted(
+        {reason for row in found for reason in row.unattributed},
+        key=lambda reason: (reason == Reason.OTHER_SCOPE.value, reason),
+    )
     lines = tuple(_proof_row(row.billing_account_id, [row], reasons) for row in found)
     total = _proof_row(_count(len(found), "account"), found, reasons)
     unattributed = sum((_unattributed(row) for row in found), Decimal(0))
@@ -170,6 +179,7 @@ def proof(rows: Sequence[ReconciliationRow], chosen: str) -> Proof | None:
         billed=total.billed,
         attributed=total.attributed,
         unattributed=shown_money(unattributed, first.currency),
+        outside=shown_money(sum((_outside(row) for row in found), Decimal(0)), first.currency),
         difference=total.difference,
         is_zero=total.is_zero,
         reasons=tuple((labels.entity("reason", each), labels.meaning("reason", each)) for each in reasons),
@@ -198,7 +208,7 @@ def source_lines(rows: Sequence[SourceRow], today: date) -> tuple[SourceLine, ..
         state, words = states.get(row.status, ("warn", row.status.capitalize()))
         if row.status == "failed":
             words = f"Failed {formats.moment(row.last_started, today)}"
-        provider = labels.provider(row.provider)
+        provider = ", ".join(labels.provider(each) for each in row.provider.split(","))
         lines.append(
             SourceLine(
                 name=row.source,
@@ -216,31 +226,45 @@ def source_lines(rows: Sequence[SourceRow], today: date) -> tuple[SourceLine, ..
 
 
 def import_lines(rows: Sequence[ImportRow], today: date) -> tuple[ImportLine, ...]:
-    states = {"done": ("ok", "Imported"), "running": ("none", "Running"), "failed": ("bad", "Failed")}
-    lines = []
+    """The deliveries of these files, newest first."""
+    deliveries: dict[int, list[ImportRow]] = defaultdict(list)
     for row in rows:
-        state, words = states.get(row.status, ("warn", row.status.capitalize()))
-        if row.status == "done" and row.rows_quarantined:
-            state, words = "warn", "Imported in part"
-        created = f"{row.rows_created:,} created" if row.rows_created else ""
-        duplicates = f"{row.duplicates:,} duplicates" if row.duplicates else ""
-        residue = f"rounding residue {row.rounding_residue}" if row.rounding_residue not in ("", "0") else ""
-        lines.append(
-            ImportLine(
-                path=row.path,
-                detail=", ".join(each for each in (row.format, labels.provider(row.provider)) if each),
-                when=formats.moment(row.started_at, today),
-                state=state,
-                state_words=words,
-                rows_read=formats.whole(row.rows_read),
-                rows_kept=formats.whole(row.rows_kept),
-                rows_quarantined=row.rows_quarantined,
-                rows_dropped=formats.whole(row.rows_dropped),
-                changes=formats.whole(row.changes),
-                title="; ".join(each for each in (row.error, created, duplicates, residue) if each),
-            )
-        )
-    return tuple(lines)
+        deliveries[row.delivery_id].append(row)
+    return tuple(_import_line(files, today) for files in deliveries.values())
+
+
+def _import_line(files: Sequence[ImportRow], today: date) -> ImportLine:
+    states = {"done": ("ok", "Imported"), "running": ("none", "Running"), "failed": ("bad", "Failed")}
+    first = files[0]
+    quarantined = sum(row.rows_quarantined for row in files)
+    state, words = states.get(first.status, ("warn", first.status.capitalize()))
+    if first.status == "done" and quarantined:
+        state, words = "warn", "Imported in part"
+    created, duplicates = sum(row.rows_created for row in files), sum(row.duplicates for row in files)
+    residue = sum((Decimal(row.rounding_residue or 0) for row in files), Decimal(0))
+    notes = [
+        first.error,
+        f"{created:,} rows created" if created else "",
+        f"{duplicates:,} duplicates" if duplicates else "",
+        f"rounding residue {formats.exact(residue)}" if residue else "",
+    ]
+    formats_read = ", ".join(sorted({row.format for row in files if row.format}))
+    return ImportLine(
+        source=first.source,
+        detail=f"{first.path}, {formats_read}" if len(files) == 1 else f"{len(files)} files, {formats_read}",
+        files=tuple(f"{row.path}: {row.rows_read:,} read, {row.rows_kept:,} kept" for row in files)
+        if len(files) > 1
+        else (),
+        when=formats.moment(first.started_at, today),
+        state=state,
+        state_words=words,
+        rows_read=formats.whole(sum(row.rows_read for row in files)),
+        rows_kept=formats.whole(sum(row.rows_kept for row in files)),
+        rows_quarantined=quarantined,
+        rows_dropped=formats.whole(sum(row.rows_dropped for row in files)),
+        changes=formats.whole(first.changes),
+        notes="; ".join(each for each in notes if each),
+    )
 
 
 def quarantine_lines(rows: Sequence[QuarantineRow], today: date) -> tuple[QuarantineLine, ...]:
@@ -284,9 +308,10 @@ def _matrix(rows: Sequence[ReconciliationRow], currency: str, chosen: str, all_m
             )
             for provider in providers
         ),
-        totals=tuple(_month_total([row for row in mine if row.billing_period == month], currency) for month in months),
+        totals=tuple(_month_total(_of(mine, month), currency) for month in months),
+        outside=tuple(_month_share(_of(mine, month), currency, _outside) for month in months),
         unattributed=tuple(
-            _month_unattributed([row for row in mine if row.billing_period == month], currency) for month in months
+            _month_share(_of(mine, month), currency, _unattributed, beside=_outside) for month in months
         ),
         hidden_months=len(every) - len(months),
     )
@@ -301,9 +326,10 @@ def _cell(rows: Sequence[ReconciliationRow], currency: str, chosen: str) -> Cell
     # Each account on its own: two differences must not cancel out.
     is_zero = not any(row.difference for row in rows)
     key = cell_key(rows[0])
+    outside = sum((_outside(row) for row in rows), Decimal(0))
     title = (
         f"billed {formats.exact(billed)}, attributed {formats.exact(attributed)}, "
-        f"unattributed {formats.exact(unattributed)} {currency}"
+        f"unattributed {formats.exact(unattributed)}, outside inference {formats.exact(outside)} {currency}"
     )
     return Cell(shown_money(billed, currency), _difference(rows), is_zero, title, key, key == chosen)
 
@@ -313,10 +339,20 @@ def _month_total(rows: Sequence[ReconciliationRow], currency: str) -> tuple[Show
     return shown_money(billed, currency), _difference(rows), not any(row.difference for row in rows)
 
 
-def _month_unattributed(rows: Sequence[ReconciliationRow], currency: str) -> tuple[Shown, str]:
-    amount = sum((_unattributed(row) for row in rows), Decimal(0))
-    billed = sum((row.billed for row in rows), Decimal(0))
-    return shown_money(amount, currency), f"{formats.percent(amount, billed, 2)} %" if billed else ""
+def _month_share(
+    rows: Sequence[ReconciliationRow],
+    currency: str,
+    part: Callable[[ReconciliationRow], Decimal],
+    beside: Callable[[ReconciliationRow], Decimal] | None = None,
+) -> tuple[Shown, str]:
+    """A part of a month's bill and its share of it, less what stands `beside`."""
+    amount = sum((part(row) for row in rows), Decimal(0))
+    of = sum((row.billed - (beside(row) if beside else 0) for row in rows), Decimal(0))
+    return shown_money(amount, currency), f"{formats.percent(amount, of, 2)} %" if of else ""
+
+
+def _of(rows: Sequence[ReconciliationRow], month: str) -> list[ReconciliationRow]:
+    return [row for row in rows if row.billing_period == month]
 
 
 def _proof_row(account: str, rows: Sequence[ReconciliationRow], reasons: Sequence[str]) -> ProofRow:
@@ -339,8 +375,13 @@ def _difference(rows: Sequence[ReconciliationRow]) -> str:
     return formats.difference(sum((abs(row.difference) for row in rows), Decimal(0)))
 
 
+def _outside(row: ReconciliationRow) -> Decimal:
+    return row.unattributed.get(Reason.OTHER_SCOPE.value, Decimal(0))
+
+
 def _unattributed(row: ReconciliationRow) -> Decimal:
-    return sum(row.unattributed.values(), Decimal(0))
+    """What belongs to inference and has no owner."""
+    return sum(row.unattributed.values(), Decimal(0)) - _outside(row)
 
 
 def _count(number: int, noun: str) -> str:

@@ -45,7 +45,8 @@ def stacked_bars(buckets: Sequence[date], series: Sequence[Series], *, currency:
             data.append(_bars(each, names, titles, each.estimated, currency, estimated=True))
     low, high = _extent(buckets, series)
     ticks = nice_ticks(low, high)
-    top, bottom = max(ticks[-1], high), min(ticks[0], low)
+    room = (high - low) / 20
+    top, bottom = max(high, ticks[-1]) + room, low - room if low else low
     common = {
         "barmode": "relative",
         "bargap": 0.24,
@@ -111,7 +112,7 @@ def _extent(buckets: Sequence[date], series: Sequence[Series]) -> tuple[Decimal,
 
 
 def nice_ticks(low: Decimal, high: Decimal, at_most: int = 4) -> list[Decimal]:
-    """Round values that cover [low, high] and include zero, with at most `at_most` steps above zero."""
+    """Round values within [low, high], zero among them, with at most `at_most` steps between them and zero."""
     if high <= 0 and low >= 0:
         return [Decimal(0), Decimal(1)]
     reach = max(high, -low)
@@ -121,9 +122,8 @@ def nice_ticks(low: Decimal, high: Decimal, at_most: int = 4) -> list[Decimal]:
         for factor in ("1", "2", "2.5", "5")
         if Decimal(factor).scaleb(exponent) * at_most >= reach
     )
-    below = -int((-low / step).to_integral_value(rounding="ROUND_CEILING")) if low < 0 else 0
-    above = int((high / step).to_integral_value(rounding="ROUND_CEILING"))
-    return [step * index for index in range(below, above + 1)]
+    # Truncation is towards zero, so a small credit adds no empty step below the axis.
+    return [step * index for index in range(int(low / step), int(high / step) + 1)]
 
 
 def tick_text(value: Decimal, currency: str) -> str:
@@ -147,6 +147,9 @@ def _y_axis(ticks: Sequence[Decimal], low: Decimal, high: Decimal, currency: str
         "fixedrange": True,
         "tickvals": [formats.exact(each) for each in ticks],
         "ticktext": [tick_text(each, currency) for each in ticks],
+        "ticks": "outside",
+        "ticklen": 6,
+        "tickcolor": "rgba(0,0,0,0)",
         "gridcolor": "token:grid",
         "zerolinecolor": "token:axis",
         "zerolinewidth": 1,

@@ -20,7 +20,13 @@ class FreshnessLine:
 
 
 def lines(found: Sequence[ProviderFreshness], today: date) -> list[FreshnessLine]:
-    return [_line(each, today) for each in found]
+    """A line a provider; what holds for all of them is said once, in a last line without a provider."""
+    telemetry = {each.estimated_through for each in found}
+    shared = telemetry.pop() if len(telemetry) == 1 and len(found) > 1 else None
+    shown = [_line(each, today, say_telemetry=shared is None) for each in found]
+    if shared is not None and any(each.billed_through is None or each.billed_through <= shared for each in found):
+        shown.append(FreshnessLine("", f"All estimated from telemetry to {formats.day(shared, today)}", False, True))
+    return shown
 
 
 def newest_day(found: Sequence[ProviderFreshness]) -> date | None:
@@ -30,7 +36,7 @@ def newest_day(found: Sequence[ProviderFreshness]) -> date | None:
     return max(days, default=None)
 
 
-def _line(one: ProviderFreshness, today: date) -> FreshnessLine:
+def _line(one: ProviderFreshness, today: date, *, say_telemetry: bool) -> FreshnessLine:
     parts, late = [], False
     if one.billed_through is None:
         parts.append("no bill yet")
@@ -42,7 +48,7 @@ def _line(one: ProviderFreshness, today: date) -> FreshnessLine:
         if late:
             parts[-1] += f", {behind} days ago"
     telemetry, settled = one.estimated_through, one.billed_through
-    if telemetry is not None and (settled is None or telemetry >= settled):
+    if say_telemetry and telemetry is not None and (settled is None or telemetry >= settled):
         parts.append(f"estimated to {formats.day(telemetry, today)}")
     if one.captured_share is not None:
         parts.append(f"{one.captured_share * 100:.1f} % captured")

@@ -32,7 +32,7 @@ REASONS = {
     "shared_unassigned": ("Shared, unassigned", "taxes, credits, support and fees with no rule"),
 }
 _NOTHING = {
-    "model": ("Not a model", "taxes, credits, network and other lines that belong to no model"),
+    "model": ("No single model", "capacity, taxes, credits, network: lines that no meter gives to one model"),
     "team": ("No owner", "unattributed: the panel on the right says why"),
     "project": ("No project", "the owner's team is known at most"),
     "token_type": ("Not tokens", "lines that are not a token meter"),

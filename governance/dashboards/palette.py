@@ -7,19 +7,21 @@ from governance.models import EntityColour
 
 SLOTS = 16
 OTHER = 0
+# Rows that name nothing in the dimension have a grey of their own, so that they never look like an entity.
+UNNAMED = 17
 MAX_SERIES = 8
 
 
 def slots_of(dimension: str, entities: Sequence[str]) -> dict[str, int]:
     """The slot of each entity, in a dimension; new ones get the least used slot, in the order given."""
     kept = dict(EntityColour.objects.filter(dimension=dimension).values_list("entity", "slot"))
-    fresh = free_slots([each for each in entities if each not in kept], kept.values())
+    fresh = free_slots([each for each in entities if each and each not in kept], kept.values())
     if fresh:
         rows = [EntityColour(dimension=dimension, entity=entity, slot=slot) for entity, slot in fresh.items()]
         # Two readers may meet a new entity at once; the first one's choice stands.
         EntityColour.objects.bulk_create(rows, ignore_conflicts=True)
         kept = dict(EntityColour.objects.filter(dimension=dimension).values_list("entity", "slot"))
-    return {entity: kept[entity] for entity in entities}
+    return {entity: kept[entity] if entity else UNNAMED for entity in entities}
 
 
 def free_slots(entities: Iterable[str], taken: Iterable[int]) -> dict[str, int]:

@@ -56,15 +56,13 @@ def _estimated_tile(page: Context) -> Tile:
     before = page.total(page.facts.against)
     earlier = before.estimated_cost if before else None
     amount = estimated if estimated is not None else (Decimal(0) if now else None)
-    if not amount:
-        words = "every day is billed" if now else ""
-    else:
-        share = formats.percent(amount, now.total if now else None)
-        words = f"{share} % of the spend, not billed yet"
-        if now and now.uncounted_cost:
-            words += f"; the open bill says {formats.tile_money(now.uncounted_cost, page.currency)} of it so far"
-    if page.bar.against and amount:
-        words += f"; {formats.tile_money(earlier or Decimal(0), page.currency)} in {against_days(page)}"
+    words = "every day is billed" if now else ""
+    if now and amount:
+        words = f"{formats.percent(amount, now.total)} % of spend"
+        if page.bar.against:
+            words += f" vs {formats.tile_money(earlier, page.currency) if earlier else 'none'} in {against_days(page)}"
+        if now.uncounted_cost:
+            words += f"; the open bill has {formats.tile_money(now.uncounted_cost, page.currency)} of it, not added"
     return Tile(
         "Estimated part",
         "telemetry priced by the price book, for days that no settled bill covers; retired when the bill arrives",

@@ -22,7 +22,7 @@ from governance.dashboards.middleware import THEME_COOKIE, THEMES
 from governance.selectors import catalogue_names
 
 YEAR_SECONDS = 365 * 24 * 3600
-RECENT_IMPORTS = 30
+RECENT_FILES = 1000
 SHOWN_QUARANTINE = 100
 
 
@@ -99,7 +99,7 @@ def data(request: HttpRequest) -> HttpResponse:
         "all_months": all_months,
         "proof": data_page.proof(reconciled, chosen),
         "sources": data_page.source_lines(sources, today),
-        "imports": data_page.import_lines(selectors.imports(scope, limit=RECENT_IMPORTS), today),
+        "imports": data_page.import_lines(selectors.imports(scope, limit=RECENT_FILES), today),
         "quarantine": data_page.quarantine_lines(kept_out, today),
         "quarantined_rows": sum(row.count for row in kept_out),
     }
