@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -30,8 +31,9 @@ from attribution.models import Delivery, Revision
 from attribution.sources.billing.base import BillingFormat, UnreadableFile
 from attribution.sources.billing.charges import Account, FileStager, FileTally, count_billed, count_settled
 from attribution.sources.billing.deliveries import PlannedFile, plan
-from attribution.sources.billing.reading import select
+from attribution.sources.billing.reading import RawChunk, select
 from attribution.sources.billing.registry import find_format, format_named, open_reader
+from attribution.sources.billing.sides import with_sides
 from attribution.sources.billing.spool import Slot, Spool
 from attribution.vocabulary import Dataset
 
@@ -39,6 +41,7 @@ from attribution.vocabulary import Dataset
 __all__ = ["DeliveryRefused", "FileReport", "IngestSummary", "UnreadableDelivery", "ingest_billing"]
 
 _ATTEMPTS = 6
+_GROUP_BYTES = 96 << 20
 _STALE_FOLDER_SECONDS = 24 * 3600
 _SIDES = (Dataset.CHARGES_ACTUAL, Dataset.CHARGES_AMORTIZED)
 Progress = Callable[[int, int], None]
@@ -126,11 +129,12 @@ def ingest_billing(
 def _ingest(paths: Sequence[str], scope: str, replace: bool, progress: Progress | None) -> IngestSummary:
     try:
         planned = plan(paths, scope)
+        files = with_sides(planned.files)
     except UnreadableFile as error:
         raise UnreadableDelivery([error]) from error
     with _folder() as folder, catalogue.open_engine() as engine:
         spool = Spool(folder)
-        reports = _read_all(planned.files, spool, engine, progress)
+        reports = _read_all(files, spool, engine, progress)
         content = _content(spool, reports)
         changes = _publish(_Run(spool, engine, reports, content), replace=replace, source=_source(paths, scope))
     return IngestSummary(changes, reports, planned.passed_over)
@@ -203,13 +207,22 @@ def _read(planned: PlannedFile, index: int, spool: Spool, engine: Engine, advanc
     form = find_format(planned.shown, reader.head)
     selection = select(planned.shown, reader.head, form.columns, form.null_words, form.header_cell)
     stager = FileStager(form, engine, index)
-    for chunk in reader.chunks(selection):
+    for chunk in _ahead(reader.chunks(selection)):
         spool.add(planned.scope, form.name, index, stager.stage(chunk))
     read = stager.tally.rows_read
     if planned.rows_listed is not None and planned.rows_listed != read:
         why = f"has {read} rows, but its manifest says {planned.rows_listed}"
         raise UnreadableFile(planned.shown, why, "Fetch the export again")
     return FileReport(planned, form, source.digest, stager.tally)
+
+
+def _ahead(chunks: Iterator[RawChunk]) -> Iterator[RawChunk]:
+    """The next chunk is read and parsed while this one is staged."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
 
 
 def _duplicate(report: FileReport, first: str) -> FileReport:
@@ -284,7 +297,7 @@ class _Run:
         merges = self._merges(held)
         keys = [*self._keys(held), *merges]
         expected = catalogue.seen(keys)
-        staged: list[Staged] = catalogue.stage_many(self._tables(held, merges))
+        staged = _staged(self._tables(held, merges))
 
         recorded: list[Delivery] = []
 
@@ -407,6 +420,22 @@ class _Run:
 
 
 _STAYING = pa.array(["kept", "created"])
+
+
+def _staged(pairs: Iterator[tuple[PartitionKey, pa.Table]]) -> list[Staged]:
+    """Stage partitions in groups of bounded size: a month of large days would not fit in memory at once."""
+    staged: list[Staged] = []
+    group: list[tuple[PartitionKey, pa.Table]] = []
+    try:
+        for pair in pairs:
+            group.append(pair)
+            if sum(table.nbytes for _, table in group) >= _GROUP_BYTES:
+                staged += catalogue.stage_many(group)
+                group = []
+        return staged + catalogue.stage_many(group)
+    except BaseException:
+        catalogue.discard(staged)
+        raise
 
 
 def _files(reports: Sequence[FileReport]) -> list[imports.File]:

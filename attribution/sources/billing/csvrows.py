@@ -22,6 +22,16 @@ _NO_DELIMITER = {";": "semicolons", "\t": "tabs", "|": "bars"}
 csv.field_size_limit(RECORD_BYTES)
 
 
+def _bytes_in(*wanted: int) -> np.ndarray:
+    table = np.zeros(256, dtype=bool)
+    table[list(wanted)] = True
+    return table
+
+
+_OPENS_AFTER = _bytes_in(_COMMA, _LF, _QUOTE)
+_CLOSES_BEFORE = _bytes_in(_COMMA, _LF, _CR, _QUOTE)
+
+
 class CsvReader:
     """Rows of one CSV file. The header is its first line."""
 
@@ -179,10 +189,10 @@ def _cut(buffer: bytes) -> _Cut | None:
         return _Cut(newlines, newlines)
     quotes = np.flatnonzero(content == _QUOTE)
     before = content[np.maximum(quotes[0::2] - 1, 0)]
-    opens_well = (quotes[0::2] == 0) | np.isin(before, (_COMMA, _LF, _QUOTE))
+    opens_well = (quotes[0::2] == 0) | _OPENS_AFTER[before]
     after = content[np.minimum(quotes[1::2] + 1, len(content) - 1)]
     # At the buffer's end the next byte isn't known yet; the record is not cut there, so it is looked at again.
-    closes_well = (quotes[1::2] == len(content) - 1) | np.isin(after, (_COMMA, _LF, _CR, _QUOTE))
+    closes_well = (quotes[1::2] == len(content) - 1) | _CLOSES_BEFORE[after]
     if not (opens_well.all() and closes_well.all()):
         return None
     outside = np.searchsorted(quotes, newlines) % 2 == 0

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from .base import Column, Head, Kind, UnreadableFile, header_key
 
-BLOCK_BYTES = 12 << 20  # decompressed bytes that become one chunk
+BLOCK_BYTES = 8 << 20  # decompressed bytes that become one chunk
 RECORD_BYTES = 8 << 20  # no bill has a longer line; a file that does is not a bill
 SAMPLE_BYTES = 1 << 20
 SAMPLE_ROWS = 20

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from .base import PARTITION
 from .charges import Account
 
-MEMORY_BYTES = 192 << 20
+MEMORY_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, order=True)
