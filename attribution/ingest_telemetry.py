@@ -17,8 +17,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from attribution.imports import plain
 from attribution.lake import catalogue
 from attribution.models import Delivery, ImportedFile, QuarantinedRow
+from attribution.money import exact_sum
 from attribution.pricing.store import load_book
 from attribution.quarantine import Quarantine
 from attribution.sources.billing.base import UnreadableFile
@@ -63,7 +65,7 @@ class _FileTally:
             if count is not None:
                 self.tokens[name] = self.tokens.get(name, 0) + count
         if sums.estimated_cost is not None:
-            self.usd = (self.usd or Decimal(0)) + sums.estimated_cost
+            self.usd = exact_sum([self.usd or Decimal(0), sums.estimated_cost])
 
     @property
     def duplicates(self) -> int:
@@ -84,7 +86,7 @@ class _FileTally:
             "duplicates": self.duplicates,
             "unpriced_requests": self.unpriced,
             "tokens": {name: self.tokens.get(name) for name in TOKEN_COUNTS},
-            "estimated_cost": {} if self.usd is None else {"USD": _plain(self.usd)},
+            "estimated_cost": {} if self.usd is None else {"USD": plain(self.usd)},
             "dropped": [
                 {"reason": reason, "count": count}
                 for reason, count in (("duplicate", self.duplicates), ("not inference", self.dropped))
@@ -262,8 +264,3 @@ def _stored_path(shown: str) -> str:
     """As the operator named it; of an absolute path only the file's name: where it lay is nobody's business."""
     path = Path(shown)
     return (path.name if path.is_absolute() else shown).encode("utf-8", "replace").decode()[-1000:]
-
-
-def _plain(amount: Decimal) -> str:
-    text = f"{amount:f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"

@@ -178,7 +178,7 @@ def _segments(model: types.ModelInfo, tier: Tier) -> list[_Segment]:
     """
     conditions = _conditions(model)
     variants = [v for v in model.price_variants or () if v.when == CONTEXTS[tier]]
-    starts = {date.min} | {_start(item.constraint) for item in [*conditions, *variants]}
+    starts = {date.min, *(_start(one.constraint) for one in conditions), *(_start(one.constraint) for one in variants)}
     found: list[tuple[date, Prices, Prices | None]] = []
     for start in sorted(starts):
         active = [option for option in conditions if _start(option.constraint) <= start]

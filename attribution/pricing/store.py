@@ -9,7 +9,7 @@ from django.db import transaction
 
 from attribution.lake import catalogue
 from attribution.models import Price
-from attribution.pricing import genai
+from attribution.pricing import azure_retail, genai
 from attribution.pricing.book import PriceBook, PriceRow
 from attribution.vocabulary import Dataset
 
@@ -20,8 +20,9 @@ MAX_USD_PER_TOKEN = Decimal(10)
 
 @dataclass(frozen=True)
 class SeedReport:
-    """What seeding did. left_out: provider/model -> why the public list's price can't be used."""
+    """What seeding one source did. left_out: provider/model -> why the public list's price can't be used."""
 
+    source: str
     version: str
     added: int
     retired: int
@@ -43,11 +44,15 @@ class Unpriced:
     last_day: date
 
 
-def seed_prices() -> SeedReport:
-    """Bring the public prices up to the installed package; rows that still stand are left alone. Idempotent."""
+def seed_prices() -> list[SeedReport]:
+    """Bring the public prices up to the installed lists; rows that still stand are left alone. Idempotent."""
     seed = genai.read_seed()
-    added, retired = replace_source(genai.SOURCE, seed.version, seed.rows)
-    return SeedReport(seed.version, added, retired, len(seed.rows), seed.left_out)
+    azure = genai.Seed(azure_retail.VERSION, azure_retail.read_rows())
+    reports = []
+    for source, found in ((genai.SOURCE, seed), (azure_retail.SOURCE, azure)):
+        added, retired = replace_source(source, found.version, found.rows)
+        reports.append(SeedReport(source, found.version, added, retired, len(found.rows), found.left_out))
+    return reports
 
 
 def replace_source(source: str, version: str, rows: Iterable[PriceRow]) -> tuple[int, int]:

@@ -13,8 +13,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from attribution.imports import SecondAuthority
 from attribution.ingest import DeliveryRefused, IngestSummary, UnreadableDelivery, ingest_billing
+from attribution.ingest_telemetry import ingest_telemetry
 from attribution.lake.catalogue import LakeError
 from attribution.lake.engine import EngineError
+from attribution.sources.billing.base import UnreadableFile
 
 _BAR = 30
 
@@ -31,20 +33,47 @@ class Command(BaseCommand):
             "--replace", action="store_true", help="allow that more than half of a period's rows vanish"
         )
         _add_json(billing)
+        telemetry = kinds.add_parser(
+            "telemetry", help="requests: Weir's NDJSON, LiteLLM, OTLP/JSON (docs/telemetry.md)"
+        )
+        telemetry.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder of them")
+        telemetry.add_argument("--source", default=None, help="whose requests these are; by default the format's name")
+        _add_json(telemetry)
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
+        run = self._billing if options["kind"] == "billing" else self._telemetry
         try:
-            summary = ingest_billing(
-                options["paths"], scope=options["scope"], replace=options["replace"], progress=self._progress(options)
-            )
-        except (UnreadableDelivery, DeliveryRefused, SecondAuthority, LakeError, EngineError) as error:
+            run(options)
+        except (UnreadableDelivery, UnreadableFile, DeliveryRefused, SecondAuthority, LakeError, EngineError) as error:
             raise CommandError(str(error)) from error
         except OSError as error:
             raise CommandError(f"cannot write to the data folder or read a file: {error}") from error
+
+    def _billing(self, options: Mapping[str, Any]) -> None:
+        summary = ingest_billing(
+            options["paths"], scope=options["scope"], replace=options["replace"], progress=self._progress(options)
+        )
         if options["as_json"]:
             self.stdout.write(json.dumps(summary.as_json(), ensure_ascii=False))
         else:
             self._print(summary)
+
+    def _telemetry(self, options: Mapping[str, Any]) -> None:
+        summary = ingest_telemetry(options["paths"], options["source"], self._progress(options))
+        if options["as_json"]:
+            self.stdout.write(json.dumps(summary, ensure_ascii=False))
+            return
+        for file in summary["files"]:
+            self.stdout.write(f"{file['path']}: {file['format']} of {file['provider'] or 'nobody'}")
+            estimate = file["estimated_cost"].get("USD", "nothing")
+            counts = (
+                f"{file['requests']} requests, {file['duplicates']} duplicates, {file['unpriced_requests']} unpriced"
+            )
+            self.stdout.write(f"  {counts}, estimated {estimate} USD; {_counts(file)}")
+            for complaint in file["quarantine"]:
+                where = f"line {complaint['line']}, {complaint['field']} {complaint['value']!r}"
+                self.stdout.write(f"  quarantined {complaint['count']}: {where}: {complaint['reason']}")
+        self.stdout.write(f"{summary['changes']} partitions changed")
 
     def _progress(self, options: Mapping[str, Any]) -> Any:
         """A bar on a terminal's stderr, nothing elsewhere."""
