@@ -2,7 +2,7 @@
 
 The two files of one bill have the same columns; which one a file is shows in its commitment lines: the actual cost has
 the purchase and covered usage at 0, the amortised cost has that usage at its share and the unused rest. A file without
-any commitment says the same on both sides and is read as actual.
+any commitment says the same on both sides and is read as actual; sides.py looks at such files of one command together.
 
 Source: Microsoft Cost Management, "Understand usage details fields"; German names: the EA portal's usage file.
 """
@@ -10,6 +10,7 @@ Source: Microsoft Cost Management, "Understand usage details fields"; German nam
 from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import partial
+from hashlib import md5
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +24,10 @@ from .distinct import map_distinct
 _DECIMAL, _TIME, _MAP = Kind.DECIMAL, Kind.TIME, Kind.MAP
 # EA writes US dates; the German portal writes dots, so that a day is never taken for a month.
 _DATES = ("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M:%S")
+
+# As manifests call the two sides (exportConfig.type).
+ACTUAL, AMORTIZED = "ActualCost", "AmortizedCost"
+_ZERO = r"^[-+]?0*\.?0*([eE][-+]?\d+)?$"
 
 _CHARGE_TYPE = Column("charge_type", aliases=("Belastungstyp", "Gebührentyp"))
 _PRICING_MODEL = Column("pricing_model", aliases=("Preismodell",))
@@ -39,6 +44,20 @@ _CATEGORY = Column(
     "meter_category", required=True, aliases=("Verbrauchseinheitskategorie", "Kategorie der Verbrauchseinheit")
 )
 _EVIDENCE = (_CHARGE_TYPE, _PRICING_MODEL, _RESERVATION, _BENEFIT, _COST)
+_ACCOUNT = Column(
+    "billing_account_id",
+    required=True,
+    filled=True,
+    aliases=("EnrollmentNumber", "Abrechnungskonto-ID", "Registrierungsnummer"),
+)
+_PERIOD = Column(
+    "billing_period_start_date",
+    _TIME,
+    required=True,
+    filled=True,
+    aliases=("BillingPeriodStart", "Startdatum des Abrechnungszeitraums"),
+    formats=_DATES,
+)
 
 COLUMNS = (
     _COST,
@@ -57,21 +76,9 @@ COLUMNS = (
         filled=True,
         aliases=("BillingCurrencyCode", "Currency", "Abrechnungswährung", "Währung"),
     ),
-    Column(
-        "billing_account_id",
-        required=True,
-        filled=True,
-        aliases=("EnrollmentNumber", "Abrechnungskonto-ID", "Registrierungsnummer"),
-    ),
+    _ACCOUNT,
     Column("billing_account_name", aliases=("Name des Abrechnungskontos",)),
-    Column(
-        "billing_period_start_date",
-        _TIME,
-        required=True,
-        filled=True,
-        aliases=("BillingPeriodStart", "Startdatum des Abrechnungszeitraums"),
-        formats=_DATES,
-    ),
+    _PERIOD,
     Column(
         "billing_period_end_date",
         _TIME,
@@ -111,10 +118,10 @@ COLUMNS = (
 
 
 def _has(head: Head, column: Column) -> bool:
-    return any(key in head.keys for key in column.keys())  # noqa: SIM118
+    return not head.keys.isdisjoint(column.keys())
 
 
-def _is_cost_details(head: Head) -> bool:
+def is_cost_details(head: Head) -> bool:
     """Cost details in any spelling; a price sheet has meters but no charges."""
     places = ("ConsumedService", "InstanceId", "ResourceId", "SubscriptionId", "SubscriptionGuid", "ChargeType")
     german = ("Verbrauchter Dienst", "Instanz-ID", "Abonnement-GUID", "Abonnement-ID")
@@ -123,18 +130,27 @@ def _is_cost_details(head: Head) -> bool:
 
 def _is_amortized(head: Head) -> bool:
     """Whether the file says, or its first decisive line shows, that it holds amortised cost."""
-    if not _is_cost_details(head):
+    if not is_cost_details(head):
         return False
     if head.hint:
-        return head.hint.casefold() == "amortizedcost"
+        return head.hint == AMORTIZED
+    return side_of(head) == AMORTIZED
+
+
+def side_of(head: Head) -> str:
+    """ACTUAL or AMORTIZED by the first line that can only stand on one side; '' where the whole file has none.
+
+    Only the actual side has a commitment's purchase and its covered usage at no cost; only the amortised side has
+    usage with a share of it and its unused rest.
+    """
     for rows in head.scan(replace(AZURE_ACTUAL, columns=_EVIDENCE)):
         side = _side_shown_by(rows)
-        if side is not None:
-            return side is Dataset.CHARGES_AMORTIZED
-    return False
+        if side:
+            return side
+    return ""
 
 
-def _side_shown_by(rows: pa.Table) -> Dataset | None:
+def _side_shown_by(rows: pa.Table) -> str:
     charge = pc.utf8_lower(pc.fill_null(rows.column("charge_type"), "usage"))
     model = pc.utf8_lower(pc.fill_null(rows.column("pricing_model"), ""))
     committed = pc.or_(
@@ -142,15 +158,14 @@ def _side_shown_by(rows: pa.Table) -> Dataset | None:
         pc.or_(pc.is_valid(rows.column("reservation_id")), pc.is_valid(rows.column("benefit_id"))),
     )
     if pc.any(pc.starts_with(charge, "unused")).as_py():
-        return Dataset.CHARGES_AMORTIZED
+        return AMORTIZED
     if pc.any(pc.and_(committed, pc.is_in(charge, value_set=pa.array(["purchase", "refund"])))).as_py():
-        return Dataset.CHARGES_ACTUAL
-    priced = pc.invert(
-        pc.match_substring_regex(pc.fill_null(rows.column("cost_in_billing_currency"), "0"), r"^[-+0.]*$")
-    )
-    if pc.any(pc.and_(pc.and_(committed, pc.equal(charge, "usage")), priced)).as_py():
-        return Dataset.CHARGES_AMORTIZED
-    return None
+        return ACTUAL
+    covered = rows.filter(pc.and_(committed, pc.equal(charge, "usage"))).column("cost_in_billing_currency")
+    if not len(covered):
+        return ""
+    free = pc.match_substring_regex(pc.fill_null(covered, "0"), _ZERO)
+    return ACTUAL if pc.all(free).as_py() else AMORTIZED
 
 
 def _prepare(raw: pa.Table, *, side: str) -> pa.Table:
@@ -158,14 +173,8 @@ def _prepare(raw: pa.Table, *, side: str) -> pa.Table:
     blocks = map_distinct([raw.column("unit_of_measure")], _block_share, pa.decimal256(19, 18))
     quantity = pc.multiply(pc.cast(raw.column("quantity"), pa.decimal256(38, 18)), blocks)
     priced = pc.cast(pc.round(quantity, ndigits=18, round_mode="half_to_even"), MONEY)
-    return raw.append_column("pricing_quantity", priced).append_column(
-        "side",
-        pa.array([side], pa.string()).take(pa.nulls(0, pa.int64()) if not raw.num_rows else _zeros(raw.num_rows)),
-    )
-
-
-def _zeros(count: int) -> pa.Array:
-    return pa.array(memoryview(bytes(count)), pa.uint8())
+    raw = raw.append_column("pricing_quantity", priced)
+    return raw.append_column("side", pa.repeat(side, raw.num_rows))
 
 
 _EXACT = Context(prec=40, rounding=ROUND_HALF_EVEN)
@@ -193,6 +202,29 @@ def _block_share(unit: str | None) -> Decimal:
     return _EXACT.divide(Decimal(1), block).quantize(Decimal(1).scaleb(-18), context=_EXACT)
 
 
+def bill_of(head: Head) -> tuple[str | None, str | None]:
+    """Account and period of the file's first lines: two files of one bill have the same."""
+    return _first_cell(head, _ACCOUNT), _first_cell(head, _PERIOD)
+
+
+def _first_cell(head: Head, column: Column) -> str | None:
+    keys = column.keys()
+    return next((found for key in keys if (found := head.first(key))), None)
+
+
+def content_of(head: Head) -> tuple[int, int]:
+    """(rows, order-free digest) of a whole file: equal for the two sides of a bill without commitments."""
+    rows = total = 0
+    for number, table in enumerate(head.scan(replace(AZURE_ACTUAL, columns=COLUMNS))):
+        if number == 0 and head.more is not None:
+            continue  # the sample, which the file repeats
+        texts = [pc.fill_null(column, "\x1e") for column in table.columns]
+        lines = pc.binary_join_element_wise(*texts, "\x1f").to_pylist()
+        rows += len(lines)
+        total += sum(int.from_bytes(md5(line.encode(), usedforsecurity=False).digest()) for line in lines)
+    return rows, total
+
+
 AZURE_AMORTIZED = BillingFormat(
     name="azure-amortized",
     family="cost-details",
@@ -210,7 +242,7 @@ AZURE_ACTUAL = BillingFormat(
     family="cost-details",
     columns=COLUMNS,
     # Asked after AZURE_AMORTIZED: what isn't amortised is actual.
-    detect=_is_cost_details,
+    detect=is_cost_details,
     model="staging/stg_azure",
     controls={Basis.BILLED: ("cost_in_billing_currency",)},
     dataset=Dataset.CHARGES_ACTUAL,
