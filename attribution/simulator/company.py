@@ -54,6 +54,7 @@ class Offer:
     marketplace: bool
     metered: bool
     pool: str
+    unsaid: tuple[str, ...]  # fields that telemetry leaves out
     discount: int
     long_from: int | None
     bands: tuple[Band, ...]
@@ -171,6 +172,7 @@ def _offer(entry: dict[str, Any]) -> Offer:
         marketplace=entry.get("marketplace", False),
         metered=entry.get("metered", True),
         pool=entry.get("pool", ""),
+        unsaid=tuple(entry.get("unsaid", ())),
         discount=discount,
         long_from=entry.get("long_from"),
         bands=tuple(bands),

@@ -65,6 +65,8 @@ def _place(company: Company, request: Request) -> dict[str, Any]:
         "request_model": offer.request_model,
         "environment": request.environment,
     }
+    for field in offer.unsaid:
+        del record[field]
     if offer.pool:
         record["pool"] = offer.pool
     if project.unowned:
@@ -119,5 +121,4 @@ def _bucket(company: Company, day: date, hour: int, members: list[Request]) -> d
         "requests": len(members),
         "input_tokens": sum(sums),
     }
-    del record["routing"]  # this gateway doesn't say where the provider served the call
     return record | ({} if offer.bands[0].list_prices[4] is None else {"output_tokens": sums[4]})
