@@ -145,18 +145,18 @@ class UsageDays:
     ) -> Merged:
         run = self._engine.run
         winners = winners.filter(pc.is_in(winners["day"], pa.array(days, pa.date32())))
-        series = self._series_table(order)
         quotes, rates = self._quotes(winners)
         rated = run("staging/rate_requests", inputs={"requests": winners, "quotes": quotes, "rates": rates})
         numbered = run("staging/number_series", inputs={"requests": rated, "series_order": order})
         stored = run("staging/store_requests", inputs={"requests": rated, "numbered": numbered})
+        named = self._numbered_series(numbered)
         hourly = run(
-            "marts/usage_hourly", params={"source": self._source}, inputs={"requests": rated, "series": series}
+            "marts/usage_hourly", params={"source": self._source}, inputs={"requests": stored, "series": named}
         )
         sums = run("marts/request_sums", inputs={"requests": rated})
         parts = {
             Dataset.REQUESTS: _split(stored, Dataset.REQUESTS),
-            Dataset.SERIES: _split(self._numbered_series(numbered), Dataset.SERIES),
+            Dataset.SERIES: _split(named, Dataset.SERIES),
             Dataset.USAGE_HOURLY: _split(hourly, Dataset.USAGE_HOURLY),
         }
         pairs = [(self._key(dataset, day), _part(parts[dataset], dataset, day)) for day in days for dataset in DATASETS]
@@ -213,11 +213,6 @@ class UsageDays:
         for place, index in enumerate(ranked):
             places[index] = place
         return pa.table({"series": pa.array(range(len(facts)), pa.int32()), "place": pa.array(places, pa.int32())})
-
-    def _series_table(self, order: pa.Table) -> pa.Table:
-        columns = zip(*(astuple(facts) for facts in self._normalizer.series), strict=True)
-        named = dict(zip(FACTS, columns, strict=True))
-        return pa.table({"series": order["series"], **{name: pa.array(named[name], TEXT) for name in FACTS}})
 
     def _quotes(self, winners: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Which price applies to each (day, series) that arrived, and the rates of these prices."""
