@@ -11,18 +11,20 @@ from governance.selectors import owner_names
 
 logger = logging.getLogger(__name__)
 
+# Django passes `exception` by name; its text may hold what the reader must not see, so no page shows it.
 
-def bad_request(request: HttpRequest, _exception: Exception) -> HttpResponse:
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
     return _page(request, 400)
 
 
-def forbidden(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
     """Says who can grant what is missing, to people who are signed in."""
     owners = owner_names() if request.user.is_authenticated else []
     return _page(request, 403, owners=owners)
 
 
-def not_found(request: HttpRequest, _exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
     return _page(request, 404)
 
 

@@ -59,7 +59,7 @@ def stacked_bars(buckets: Sequence[date], series: Sequence[Series], *, currency:
         "hoverlabel": {"bgcolor": "token:ink", "bordercolor": "token:ink", "font": {"color": "token:surface"}},
         "yaxis": _y_axis(ticks, bottom, top, currency),
     }
-    wide = {**common, "margin": _WIDE, "xaxis": _x_axis(names, titles, 10), **_direct_labels(series, top - bottom)}
+    wide = {**common, "margin": _WIDE, "xaxis": _x_axis(names, titles, 10), **_direct_labels(series, bottom, top)}
     narrow = {**common, "margin": _NARROW, "xaxis": _x_axis(names, titles, 4)}
     return {"data": data, "wide": wide, "narrow": narrow}
 
@@ -182,19 +182,18 @@ def _tick_date(title: str, *, repeat: bool) -> str:
     return words[0] if repeat else f"{words[0]} {words[1]}"
 
 
-def _direct_labels(series: Sequence[Series], span: Decimal) -> Figure:
-    """Each series' name and swatch left of the first bar, at its height, pushed apart where they would touch."""
-    if span == 0:
-        return {}
+def _direct_labels(series: Sequence[Series], bottom: Decimal, top: Decimal) -> Figure:
+    """Each series' name and swatch left of the figure, at its height in the first bar, pushed apart where they would touch."""
+    at = next((index for index in range(len(series[0].billed)) if _height(series, index)), 0) if series else 0
     heights, base = [], Decimal(0)
     for each in series:
-        first = sum((part for part in (each.billed[0], each.estimated[0]) if part is not None and part > 0), Decimal(0))
+        first = _height([each], at)
         heights.append(base + first / 2)
         base += first
-    pitch = span * _LABEL_PITCH / _WIDE_HEIGHT
+    pitch = (top - bottom) * _LABEL_PITCH / _WIDE_HEIGHT
     annotations, shapes = [], []
-    for each, height in zip(series, spread(heights, pitch), strict=True):
-        at = formats.exact(height)
+    for each, height in zip(series, spread(heights, pitch, bottom, top), strict=True):
+        y = formats.exact(height)
         annotations.append(
             {
                 "xref": "paper",
@@ -202,7 +201,7 @@ def _direct_labels(series: Sequence[Series], span: Decimal) -> Figure:
                 "xanchor": "right",
                 "xshift": -16,
                 "yref": "y",
-                "y": at,
+                "y": y,
                 "yanchor": "middle",
                 "text": _clipped(each.label),
                 "showarrow": False,
@@ -219,7 +218,7 @@ def _direct_labels(series: Sequence[Series], span: Decimal) -> Figure:
                 "x1": -5,
                 "yref": "y",
                 "ysizemode": "pixel",
-                "yanchor": at,
+                "yanchor": y,
                 "y0": -4,
                 "y1": 4,
                 "fillcolor": f"slot:{each.slot}",
@@ -229,16 +228,28 @@ def _direct_labels(series: Sequence[Series], span: Decimal) -> Figure:
     return {"annotations": annotations, "shapes": shapes}
 
 
-def spread(heights: Sequence[Decimal], pitch: Decimal) -> list[Decimal]:
-    """`heights` (ascending) moved up as little as a pass from below needs, so that neighbours are `pitch` apart."""
+def _height(series: Sequence[Series], index: int) -> Decimal:
+    """How far the stack of these series reaches up in one bucket."""
+    parts = [part for each in series for part in (each.billed[index], each.estimated[index])]
+    return sum((part for part in parts if part is not None and part > 0), Decimal(0))
+
+
+def spread(heights: Sequence[Decimal], pitch: Decimal, bottom: Decimal, top: Decimal) -> list[Decimal]:
+    """`heights` (ascending), moved to be `pitch` apart and, where there is room for that, within [bottom, top]."""
     placed: list[Decimal] = []
     for height in heights:
-        lowest = placed[-1] + pitch if placed else pitch / 2
+        lowest = placed[-1] + pitch if placed else bottom + pitch / 2
         placed.append(max(height, lowest))
+    highest = top - pitch / 2
+    for index in range(len(placed) - 1, -1, -1):
+        if placed[index] <= highest:
+            break
+        placed[index] = highest
+        highest -= pitch
     return placed
 
 
-def _clipped(label: str, limit: int = 19) -> str:
+def _clipped(label: str, limit: int = 17) -> str:
     text = label.replace("&", "&amp;").replace("<", "&lt;")
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 

@@ -37,6 +37,7 @@ _NOTHING = {
     "project": ("No project", "the owner's team is known at most"),
     "token_type": ("Not tokens", "lines that are not a token meter"),
     "region": ("No region", "the bill names no region for these lines"),
+    "method": ("Estimated", "not billed yet: the method is chosen when the bill arrives"),
     "reason": ("Attributed", "these parts have an owner"),
 }
 _ROLES = {

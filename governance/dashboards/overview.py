@@ -188,7 +188,7 @@ def _rows(page: Context, slot_of: dict[str, int], drawn: set[str]) -> tuple[Tabl
                 page,
                 key,
                 amounts,
-                before.get(key, _nothing() if page.bar.against else None),
+                before.get(key, _nothing() if before else None),
                 slot=slot_of[key or ""] if (key or "") in drawn else palette.OTHER,
                 label=page.label(key),
                 link=down.query() if down else "",

@@ -109,7 +109,7 @@ def _share_tile(page: Context) -> Tile:
     without = amounts.unattributed_cost if amounts else None
     words = _versus(page, f"{earlier * 100:.2f} %" if earlier is not None else None)
     if without:
-        words += f"; {formats.tile_money(without, page.currency)} without an owner"
+        words = "; ".join(filter(None, [words, f"{formats.tile_money(without, page.currency)} without an owner"]))
     return Tile(
         "Attributed share",
         "attributed / billed cost of inference and platform, effective basis, billed days",

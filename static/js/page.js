@@ -3,6 +3,9 @@
   "use strict";
   document.documentElement.classList.add("has-script");
 
+  // The newest month stands last; where not all fit, it is what people came for.
+  for (const region of document.querySelectorAll("[data-newest-last]")) region.scrollLeft = region.scrollWidth;
+
   const openMenus = () => document.querySelectorAll("details.pop[open]");
 
   document.addEventListener("click", (event) => {
