@@ -190,7 +190,8 @@ def publish(
 
     expected: PartitionKey.name -> the revision number the content was made from (see `seen`); where it is silent, the
     one that was current when the content was staged. also: called with the commit_seq (the last one given, if nothing
-    changed); if it raises, nothing is published and the staged files stay for another try.
+    changed); if it raises, nothing is published and the staged files stay for another try. Keep it short: every other
+    publish waits for it.
     A partition whose content is already current gets no new revision: its file is removed, and only its `inputs` are
     brought up to date; so does an empty one where there is none.
     Raises Stale (nothing changed, the staged files are removed).

@@ -91,7 +91,8 @@ class Engine(Protocol):
         """Run `model` (e.g. "marts/usage_hourly"): its rows, or with `into` an empty table of their schema.
 
         params: exactly the `$names` of the model. inputs: view name -> rows; a RecordBatchReader is read once, so the
-        model may name it once. into: a new Parquet file (zstd) that receives the rows; not fsynced, the lake does that.
+        model may name it once. into: a new Parquet file (zstd) that receives the rows; not fsynced, the lake does that;
+        gone again when the model fails.
         Raises EngineError.
         """
         ...
@@ -169,6 +170,8 @@ class DuckDBEngine:
             relation.write_parquet(str(into), compression="zstd")
             return _in_utc(pq.read_schema(into).empty_table())
         except duckdb.Error as error:
+            if into is not None:
+                into.unlink(missing_ok=True)
             raise ModelFailed(f"model {model}: {error}") from error
         finally:
             cursor.close()

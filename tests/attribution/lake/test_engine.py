@@ -98,6 +98,14 @@ def test_a_sum_that_stays_in_memory_is_exact(run_sql):
     assert run_sql("select sum(n) as total from t", t=table)["total"].to_pylist() == [9_007_199_254_740_993_124]
 
 
+def test_a_model_that_fails_half_way_leaves_no_file(run_sql, tmp_path):
+    out = tmp_path / "out.parquet"
+    table = pa.table({"n": [*range(500_000), 0]})
+    with pytest.raises(ModelFailed, match="division by zero"):
+        run_sql("select cast(exact_div(1, n - 499_999) as bigint) as x from t", t=table, into=out)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
 def test_money_and_instants_come_back_as_they_went(run_sql, tmp_path):
     cost, at = Decimal("12345678901234567890.123456789012345678"), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
     table = pa.table({"cost": pa.array([cost], MONEY), "at": pa.array([at], TIME)})

@@ -88,7 +88,7 @@ def assert_history_is_whole(found: dict) -> None:
 
 @pytest.mark.slow
 def test_four_writers_of_the_same_partitions_lose_nothing(environment, vendor):
-    rounds = 12
+    rounds = 8
     written = append_at_once(environment, rounds, [[1, 2], [1, 2], [2, 1], [1]])
     found = report(environment)
     assert found["vendor"] == vendor
@@ -103,12 +103,12 @@ def test_four_writers_of_the_same_partitions_lose_nothing(environment, vendor):
 
 @pytest.mark.slow
 def test_four_writers_of_different_partitions_never_disturb_each_other(environment, vendor):
-    rounds = 12
+    rounds = 8
     written = append_at_once(environment, rounds, [[10], [11], [12], [13]])
     assert [one["stale"] for one in written] == [0, 0, 0, 0]
     found = report(environment)
     assert [(one["day"], one["rev"], len(one["labels"])) for one in found["current"]] == [
-        (10, 12, 12), (11, 12, 12), (12, 12, 12), (13, 12, 12),
+        (10, 8, 8), (11, 8, 8), (12, 8, 8), (13, 8, 8),
     ]  # fmt: skip
     assert_history_is_whole(found)
 
