@@ -188,11 +188,10 @@ def _segments(model: types.ModelInfo, tier: Tier) -> list[_Segment]:
         return _merged([_Segment(start, standard) for start, standard, _ in found])
     later: tuple[Prices, Prices] | None = None
     segments: list[_Segment] = []
-    for start, standard, overrides in reversed(found):
-        if overrides is None and later and later[0] == standard:
-            overrides = later[1]
-        later = (standard, overrides) if overrides is not None else None
-        segments.insert(0, _Segment(start, {**standard, **overrides} if overrides is not None else {}))
+    for start, base, changes in reversed(found):
+        known = later[1] if changes is None and later and later[0] == base else changes
+        later = (base, known) if known is not None else None
+        segments.insert(0, _Segment(start, {**base, **known} if known is not None else {}))
     return _merged(segments)
 
 
