@@ -3,8 +3,8 @@
 Usage: make bench-ingest SIZE=small|full; the last line is one JSON object:
 {format: {rows, rows_per_s, peak_mb, bare_rows_per_s, ratio}}, ratio = the ingest's seconds by the bare read's.
 
-The load is the simulated company's own files, each repeated to the wanted number of rows (a repeated line is a charge of
-its own). Every format is measured in a process of its own, on an empty data folder; the clock runs around the call
+The load is the simulated company's own files, each repeated to the wanted number of rows (a repeated line is a charge
+of its own). Every format is measured in a process of its own, on an empty data folder; the clock runs around the call
 that the command makes, so Python's start isn't in it. The bare read parses the file's text into columns and drops them.
 """
 
