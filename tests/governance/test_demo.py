@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
 from attribution.management.commands.compare_truth import read_ledger, read_truth
-from attribution.models import Delivery
+from attribution.models import Delivery, Team
 from attribution.oracle import compare
 from governance import demo
 from governance.models import Membership, Role
@@ -24,9 +24,13 @@ def load(home: Path) -> bool:
     return demo.load(home, today=TODAY, now=NOW, say=lambda _: None, months=1, size=20)
 
 
-def test_it_is_loaded_once_and_its_ledger_is_the_truth(lake_root: Path, tmp_path: Path) -> None:
+def test_it_is_loaded_once_over_a_half_written_company_and_its_ledger_is_the_truth(
+    lake_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "company.partial" / "bills").mkdir(parents=True)
     assert load(tmp_path)
     assert not load(tmp_path)
+    assert not (tmp_path / "company.partial").exists()
     assert Delivery.objects.count() == 2
     compared = compare(read_truth(tmp_path / "company" / "truth" / "costs.csv"), read_ledger())
     assert compared.is_equal
@@ -45,20 +49,18 @@ def test_a_killed_load_goes_on_where_it_was(lake_root: Path, tmp_path: Path, mon
     assert compare(read_truth(tmp_path / "company" / "truth" / "costs.csv"), read_ledger()).is_equal
 
 
-def test_a_half_written_company_is_written_again(lake_root: Path, tmp_path: Path) -> None:
-    (tmp_path / "company.partial" / "bills").mkdir(parents=True)
-    assert load(tmp_path)
-    assert not (tmp_path / "company.partial").exists()
-
-
-def test_its_people_sign_in_with_one_password(lake_root: Path, tmp_path: Path) -> None:
-    load(tmp_path)
+def test_its_people_sign_in_with_one_password(tmp_path: Path) -> None:
+    for slug in ("insurance", "fraud"):
+        Team.objects.create(slug=slug, name=slug)
     password = demo.password_of(tmp_path)
+    for _ in range(2):
+        demo.make_people(NOW, password)
     for person in demo.PEOPLE:
         assert authenticate(username=person.email, password=password) is not None
     lead = Membership.objects.get(role=Role.LEAD)
     assert lead.team is not None
     assert lead.team.slug == "insurance"
+    assert demo.password_of(tmp_path) == password
     assert (tmp_path / "demo_password").stat().st_mode & 0o777 == 0o600
 
 
