@@ -183,7 +183,7 @@ def _tick_date(title: str, *, repeat: bool) -> str:
 
 
 def _direct_labels(series: Sequence[Series], bottom: Decimal, top: Decimal) -> Figure:
-    """Each series' name and swatch left of the figure, at its height in the first bar, pushed apart where they would touch."""
+    """Each series' name and swatch left of the figure, at its height in the first bar, apart enough to read."""
     at = next((index for index in range(len(series[0].billed)) if _height(series, index)), 0) if series else 0
     heights, base = [], Decimal(0)
     for each in series:

@@ -35,7 +35,7 @@ _NOTHING = {
     "model": ("No single model", "capacity, taxes, credits, network: lines that no meter gives to one model"),
     "team": ("No owner", "unattributed: the panel on the right says why"),
     "project": ("No project", "the owner's team is known at most"),
-    "token_type": ("Not tokens", "lines that are not a token meter"),
+    "token_type": ("No token type", "estimates, taxes, credits and other lines that no token meter covers"),
     "region": ("No region", "the bill names no region for these lines"),
     "method": ("Estimated", "not billed yet: the method is chosen when the bill arrives"),
     "reason": ("Attributed", "these parts have an owner"),
