@@ -7,9 +7,11 @@ Source: Cloud Billing documentation, "Structure of Detailed data export".
 """
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -91,8 +93,58 @@ def _prepare(raw: pa.Table) -> pa.Table:
     return raw
 
 
+class _Credit(msgspec.Struct):
+    """One entry of `credits`; the amount as it is written."""
+
+    amount: msgspec.Raw
+    type: str | None = None
+    full_name: str | None = None
+    name: str | None = None
+    id: str | None = None
+
+
+_CREDIT_LIST = msgspec.json.Decoder(list[_Credit])
+_PLAIN_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,18})?", re.ASCII)
+
+
+def _amount(text: str) -> Decimal:
+    # Most amounts need no rounding, and there may be one a row.
+    return Decimal(text) if _PLAIN_NUMBER.fullmatch(text) else parse_decimal(text)[0]
+
+
+def _credits(text: str | None) -> tuple[Decimal | None, Decimal | None, str | None, str | None]:
+    """(discount, promotion, the promotion's name, what is wrong) of one row's credits.
+
+    An unreadable credit makes the row's cost unknown: it is quarantined.
+    """
+    if text is None or text == "[]":
+        return _ZERO, _ZERO, None, None
+    discount = promotion = _ZERO
+    names: list[str] = []
+    try:
+        for credit in _credit_list(text):
+            amount = _amount(bytes(credit.amount).decode().strip('"'))
+            if (credit.type or "").upper() in _GIVEN:
+                promotion += amount
+                names.append(credit.full_name or credit.name or credit.id or "Promotion")
+            else:
+                discount += amount
+    except (BadCell, NotALiteral, msgspec.MsgspecError) as error:
+        return None, None, None, f"unreadable credits ({error})"
+    return discount, promotion, ", ".join(dict.fromkeys(names)) or None, None
+
+
+def _credit_list(text: str) -> list[_Credit]:
+    try:
+        return _CREDIT_LIST.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return _CREDIT_LIST.decode(msgspec.json.encode(parse_repr(text)))
+
+
 def _load(text: str | None) -> Any:
-    if text is None:
+    if text is None or text == "[]":
         return []
     try:
         return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
@@ -100,25 +152,8 @@ def _load(text: str | None) -> Any:
         return parse_repr(text)
 
 
-def _credits(text: str | None) -> dict[str, Any]:
-    """Sums of a row's credits by what they are. An unreadable one makes the row's cost unknown: it is quarantined."""
-    sums = {True: _ZERO, False: _ZERO}
-    names: list[str] = []
-    try:
-        for credit in _records(_load(text)):
-            amount, _ = parse_decimal(str(credit["amount"]))
-            given = str(credit.get("type") or "").upper() in _GIVEN
-            sums[given] += amount
-            if given:
-                names.append(str(credit.get("full_name") or credit.get("name") or credit.get("id") or "Promotion"))
-    except (BadCell, NotALiteral, KeyError) as error:
-        return {"discount": None, "promotion": None, "promotion_name": None, "issue": f"unreadable credits ({error})"}
-    name = ", ".join(dict.fromkeys(names)) or None
-    return {"discount": sums[False], "promotion": sums[True], "promotion_name": name, "issue": None}
-
-
-def _tags(*texts: str | None) -> dict[str, str | None]:
-    """Labels of the project, then tags, then the resource's own labels: the nearer one names a key."""
+def _tags(*texts: str | None) -> tuple[str | None, str | None]:
+    """(tags, what is wrong): labels of the project, then tags, then the resource's own: the nearer one names a key."""
     merged: dict[str, str] = {}
     try:
         for text in texts:
@@ -126,8 +161,8 @@ def _tags(*texts: str | None) -> dict[str, str | None]:
                 if label.get("value") is not None:
                     merged[str(label["key"])] = str(label["value"])
     except (NotALiteral, KeyError) as error:
-        return {"tags": None, "issue": f"not a list of keys and values ({error})"}
-    return {"tags": canonical_json(merged) if merged else None, "issue": None}
+        return None, f"not a list of keys and values ({error})"
+    return canonical_json(merged) if merged else None, None
 
 
 def _records(value: Any) -> list[dict[str, Any]]:
