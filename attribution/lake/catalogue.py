@@ -166,8 +166,13 @@ def stage_many(
 
 
 def discard(staged: Iterable[Staged]) -> None:
-    """Remove the files of content that will not be published."""
-    _remove_files([one.path for one in staged if one.path])
+    """Remove the files of content that will not be published; one that was published after all stays."""
+    paths = iter([one.path for one in staged if one.path])
+    while batch := list(islice(paths, 500)):
+        named = set(Revision.objects.filter(path__in=batch).values_list("path", flat=True))
+        for path in batch:
+            if path not in named:
+                (_root() / path).unlink(missing_ok=True)
 
 
 def seen(keys: Iterable[PartitionKey]) -> dict[str, int | None]:
@@ -272,7 +277,10 @@ def files(
 def read_table(revision: Revision) -> pa.Table:
     """All rows of a revision."""
     schema = SCHEMAS[Dataset(revision.dataset)]
-    return pq.read_table(path_of(revision), schema=schema) if revision.path else schema.empty_table()
+    if not revision.path:
+        return schema.empty_table()
+    # Folder names look like hive partitions; they are no columns.
+    return pq.read_table(path_of(revision), schema=schema, partitioning=None)
 
 
 def path_of(revision: Revision) -> Path:
@@ -369,11 +377,6 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_files(paths: Sequence[str]) -> None:
-    for path in paths:
-        (_root() / path).unlink(missing_ok=True)
-
-
 def _swap(
     staged: Sequence[Staged], expected: Mapping[str, int | None], also: Callable[[int], None] | None
 ) -> Published:
@@ -385,6 +388,10 @@ def _swap(
     unchanged: list[Staged] = []
     for one in sorted(staged, key=lambda one: one.key.name):
         old = known.get(one.key.name)
+        if old and old.path and old.path == one.path:
+            # Published before, by a caller who lost the connection and never heard of it.
+            unchanged.append(one)
+            continue
         _refuse_stale(one, expected.get(one.key.name, one.seen_rev), old)
         same = old.content_hash == one.content_hash if old else one.rows == 0
         (unchanged if same else changed).append(one)
