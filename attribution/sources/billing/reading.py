@@ -138,8 +138,9 @@ class Source:
                 break
         return b"".join(parts)[:SAMPLE_BYTES]
 
-    def blocks(self, size: int = BLOCK_BYTES, *, watch: bool = True) -> Iterator[bytes]:
-        """Decompressed blocks of at most `size` bytes, as UTF-8 without a byte order mark."""
+    def blocks(self, size: int | None = None, *, watch: bool = True) -> Iterator[bytes]:
+        """Decompressed blocks of at most `size` (BLOCK_BYTES) bytes, as UTF-8 without a byte order mark."""
+        size = size or BLOCK_BYTES
         digest = hashlib.sha256()
         with self.path.open("rb") as raw:
             stream: BinaryIO = gzip.GzipFile(fileobj=raw) if self.is_gzip else raw  # type: ignore[assignment]

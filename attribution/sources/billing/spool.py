@@ -47,9 +47,8 @@ class _Place:
 class Spool:
     """Rows by slot. `folder` must exist and be private to this spool."""
 
-    def __init__(self, folder: Path, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._limit = memory_bytes
         self._held = 0
         self._spills = 0
         self._places: dict[Slot, list[_Place]] = {}
@@ -61,7 +60,7 @@ class Spool:
         for slot, batch in _cut(scope, form, rows):
             self._places.setdefault(slot, []).append(_Place(file, batch.num_rows, batch))
             self._held += batch.nbytes
-        if self._held > self._limit:
+        if self._held > MEMORY_BYTES:
             self._spill()
 
     def forget(self, file: int) -> None:
