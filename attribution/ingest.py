@@ -426,12 +426,14 @@ def _staged(pairs: Iterator[tuple[PartitionKey, pa.Table]]) -> list[Staged]:
     """Stage partitions in groups of bounded size: a month of large days would not fit in memory at once."""
     staged: list[Staged] = []
     group: list[tuple[PartitionKey, pa.Table]] = []
+    size = 0
     try:
         for pair in pairs:
             group.append(pair)
-            if sum(table.nbytes for _, table in group) >= _GROUP_BYTES:
+            size += pair[1].nbytes
+            if size >= _GROUP_BYTES:
                 staged += catalogue.stage_many(group)
-                group = []
+                group, size = [], 0
         return staged + catalogue.stage_many(group)
     except BaseException:
         catalogue.discard(staged)
