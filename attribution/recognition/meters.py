@@ -84,6 +84,7 @@ class _Rule:
     kind: str
     models: tuple[tuple[str, _Pattern], ...]
     hardware: tuple[str, _Pattern] | None
+    words: str
     routing: str | None
     units: Decimal | None
 
@@ -228,7 +229,8 @@ def _apply(rule: _Rule, read: _Reading) -> Recognition:
 def _tokens(rule: _Rule, read: _Reading, base: Recognition) -> Recognition:
     rules = _rules()
     model, publisher = _model(rule, read)
-    token_type = _first(rules.token_types, read.words)
+    words = _words(read.field(rule.words))
+    token_type = _first(rules.token_types, words)
     size = _tokens_per_unit(rule, read.meter)
     return replace(
         base,
@@ -236,9 +238,9 @@ def _tokens(rule: _Rule, read: _Reading, base: Recognition) -> Recognition:
         model=model,
         publisher=publisher,
         token_type=token_type,
-        tier=_first(rules.tiers, read.words),
-        context_band=_first(rules.bands, read.words),
-        routing=_first(rules.routings, read.words) or rule.routing,
+        tier=_first(rules.tiers, words),
+        context_band=_first(rules.bands, words),
+        routing=_first(rules.routings, words) or rule.routing,
         tokens_per_unit=size,
     )
 
@@ -313,6 +315,7 @@ def _rule(entry: Mapping[str, Any]) -> _Rule:
         kind=entry.get("kind", ""),
         models=tuple((name, _pattern(text)) for name, text in entry.get("model", ())),
         hardware=(hardware[0], _pattern(hardware[1])) if hardware else None,
+        words=entry.get("words", "meter"),
         routing=entry.get("routing"),
         units=Decimal(units) if units else None,
     )
