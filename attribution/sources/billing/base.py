@@ -172,6 +172,7 @@ class BillingFormat:
                Called once per (account, period, day) with all files of the delivery together; None = nothing to do.
     merge_model: for sides: SQL with views `actual` and `amortized` (both CHARGES, one partition, either may be empty)
                -> CHARGES rows. Params: $has_actual, $has_amortized (whether that side's period was ever delivered).
+    rounded:   columns whose rounding residue is reported; left out: those of the first basis in `controls`.
     null_words: texts that mean NULL besides the empty one (compared exactly).
     header_cell: where every header cell matches this, the header's commas are proven right, and rows that are all shorter
                by the same number of cells are read with their last columns empty. Else such rows are quarantined.
@@ -187,6 +188,7 @@ class BillingFormat:
     prepare: Callable[[pa.Table], pa.Table] = unchanged
     settle: Callable[[pa.Table, Engine], pa.Table] | None = None
     merge_model: str | None = None
+    rounded: tuple[str, ...] = ()
     null_words: tuple[str, ...] = ()
     header_cell: re.Pattern[str] | None = None
 

@@ -134,9 +134,11 @@ def parse_map(text: str) -> str | None:
 def _from_pairs(value: list[Any]) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     for item in value:
-        if not isinstance(item, dict) or "key" not in item:
+        # BigQuery's tables say key and value, Google's FOCUS view Key and Value.
+        pair = {str(name).lower(): content for name, content in item.items()} if isinstance(item, dict) else {}
+        if "key" not in pair:
             raise BadCell("not a list of keys and values")
-        pairs[str(item["key"])] = item.get("value")
+        pairs[str(pair["key"])] = pair.get("value")
     return pairs
 
 

@@ -107,7 +107,7 @@ class FileStager:
 
     def _money(self) -> tuple[str, ...]:
         """The columns whose rounding residue is reported: those of the first basis that the file states."""
-        return next(iter(self._form.controls.values()), ())
+        return self._form.rounded or next(iter(self._form.controls.values()), ())
 
     def _count_controls(self, raw: pa.Table, main: pa.Table, issues: dict[int, Issue]) -> None:
         first = next(iter(self._form.controls), None)

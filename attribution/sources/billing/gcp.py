@@ -180,6 +180,7 @@ GCP = BillingFormat(
     detect=_detect,
     model="staging/stg_gcp",
     controls={Basis.BILLED: ("billed",)},
+    rounded=("cost",),
     prepare=_prepare,
     null_words=("null", "NaN", "nan", "None"),
 )
