@@ -19,10 +19,11 @@ from attribution.lake.catalogue import PartitionKey, Stale
 from attribution.lake.engine import Engine, Files, Input
 from attribution.lake.schemas import SCHEMAS, TEXT, TIME
 from attribution.models import Revision
-from attribution.pricing.book import PriceBook, Quote
+from attribution.pricing.book import PriceBook
+from attribution.pricing.rating import Offer, rate_requests
 from attribution.sources.telemetry.normalize import FACTS, Normalizer, SeriesFacts
 from attribution.sources.telemetry.spool import SPOOLED
-from attribution.vocabulary import TOKEN_BUCKETS, Dataset, TokenType
+from attribution.vocabulary import Dataset
 
 DATASETS = (Dataset.REQUESTS, Dataset.SERIES, Dataset.USAGE_HOURLY)
 _ATTEMPTS = 8
@@ -35,20 +36,6 @@ _HELD_SERIES = pa.schema(
     [("day", pa.date32()), ("series_id", pa.int32()), ("series", pa.int32()), *[(n, TEXT) for n in _PRICE_OF_SERIES]]
 )
 _DAYS = pa.schema([("day", pa.date32()), ("whole", pa.bool_()), ("first_hour_end", TIME), ("last_hour_start", TIME)])
-_QUOTES = pa.schema([("day", pa.date32()), ("series", pa.int32()), ("quote", pa.int32())])
-_RATE = pa.decimal128(19, 18)
-_RATES = pa.schema(
-    [
-        ("quote", pa.int32()),
-        ("band_number", pa.int32()),
-        ("bands", pa.int32()),
-        ("context_from", pa.int64()),
-        ("context_to", pa.int64()),
-        ("context_band", TEXT),
-        ("price_version", TEXT),
-        *[(bucket.value, _RATE) for bucket in TOKEN_BUCKETS],
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -145,8 +132,7 @@ class UsageDays:
     ) -> Merged:
         run = self._engine.run
         winners = winners.filter(pc.is_in(winners["day"], pa.array(days, pa.date32())))
-        quotes, rates = self._quotes(winners)
-        rated = run("staging/rate_requests", inputs={"requests": winners, "quotes": quotes, "rates": rates})
+        rated = rate_requests(self._engine, winners, self._offer, self._book)
         numbered = run("staging/number_series", inputs={"requests": rated, "series_order": order})
         stored = run("staging/store_requests", inputs={"requests": rated, "numbered": numbered})
         named = self._numbered_series(numbered)
@@ -214,22 +200,9 @@ class UsageDays:
             places[index] = place
         return pa.table({"series": pa.array(range(len(facts)), pa.int32()), "place": pa.array(places, pa.int32())})
 
-    def _quotes(self, winners: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Which price applies to each (day, series) that arrived, and the rates of these prices."""
-        arrived = winners.filter(pc.greater_equal(winners["file"], 0))
-        pairs = arrived.group_by(["day", "series"]).aggregate([]).to_pylist()
-        known: dict[tuple[Any, ...], tuple[int, Quote | None]] = {}
-        rows = []
-        for pair in pairs:
-            facts = self._normalizer.series[pair["series"]]
-            wanted = (facts.provider, facts.model, facts.routing, facts.tier, pair["day"])
-            if wanted not in known:
-                known[wanted] = (len(known), self._book.quote(*wanted))
-            number, quote = known[wanted]
-            if quote is not None:
-                rows.append({**pair, "quote": number})
-        rates = [row for number, quote in known.values() if quote for row in _rates(quote, number)]
-        return pa.Table.from_pylist(rows, schema=_QUOTES), pa.Table.from_pylist(rates, schema=_RATES)
+    def _offer(self, series: int) -> Offer:
+        facts = self._normalizer.series[series]
+        return facts.provider, facts.model, facts.routing, facts.tier
 
     def _numbered_series(self, numbered: pa.Table) -> pa.Table:
         """SERIES rows with their day."""
@@ -288,20 +261,6 @@ def _changed_days(winners: pa.Table, days: Sequence[date], held: dict[date | Non
         if now["file_max"] >= 0 or now["day_count"] != before:
             changed.append(day)
     return changed
-
-
-def _rates(quote: Quote, number: int) -> Iterable[dict[str, Any]]:
-    for position, band in enumerate(quote.bands):
-        yield {
-            "quote": number,
-            "band_number": position,
-            "bands": len(quote.bands),
-            "context_from": band.context_from,
-            "context_to": band.context_to,
-            "context_band": str(band.name),
-            "price_version": quote.version,
-            **{bucket.value: band.rates.get(TokenType(bucket)) for bucket in TOKEN_BUCKETS},
-        }
 
 
 def _split(table: pa.Table, dataset: Dataset) -> dict[date, pa.Table]:

@@ -13,6 +13,9 @@ import msgspec
 
 MAX_VALUE = 200  # characters of a bad value that are kept
 
+# What decoding a bad record raises: msgspec leaves bad UTF-8 and endless nesting to Python's own errors.
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 class Event(msgspec.Struct, gc=False):
     """One request, or a bucket of requests, as a source states it: Weir's own NDJSON record (docs/telemetry.md).
@@ -99,14 +102,14 @@ class TelemetryFormat(Protocol):
     def decode_block(self) -> Callable[[bytes], list[Event]] | None:
         """Many whole lines at once: one event a line, in order. None where the format must be read line by line.
 
-        Raises msgspec.MsgspecError if any line is bad; then the lines are read one by one.
+        Raises one of DECODE_ERRORS if any line is bad; then the lines are read one by one.
         """
         ...
 
     def decode_record(self, record: bytes) -> Iterable[Event | BadRecord | None]:
         """What one record (a line, or an array's element) holds: events, bad ones, None for what is no inference.
 
-        Raises msgspec.MsgspecError where nothing of the record can be used.
+        Raises one of DECODE_ERRORS where nothing of the record can be used.
         """
         ...
 
@@ -120,7 +123,7 @@ def read_records(form: TelemetryFormat, records: Sequence[tuple[int, bytes]]) ->
     for line, record in records:
         try:
             found = list(form.decode_record(record))
-        except msgspec.MsgspecError as error:
+        except DECODE_ERRORS as error:
             problems.append(_explain(line, record, error))
             continue
         for one in found:
@@ -134,10 +137,12 @@ def read_records(form: TelemetryFormat, records: Sequence[tuple[int, bytes]]) ->
     return Batch(events, lines, problems, len(events) + len(problems) + dropped, dropped)
 
 
-def _explain(line: int, record: bytes, error: msgspec.MsgspecError) -> Problem:
+def _explain(line: int, record: bytes, error: Exception) -> Problem:
     """Names the field and, for fields of ours, the value. A broken record may hold a prompt, so it is never shown."""
     message, _, path = str(error).partition(" - at `$.")
     field = path.rstrip("`")
+    if isinstance(error, UnicodeDecodeError):
+        return Problem(line, "", f"{len(record)} bytes", "is not UTF-8")
     if not isinstance(error, msgspec.ValidationError):
         return Problem(line, "", f"{len(record)} bytes", f"broken JSON: {message}")
     return Problem(line, field, _shown(field, record), message)
@@ -147,5 +152,8 @@ def _shown(field: str, record: bytes) -> str:
     """The value of a field of ours, if it can't be a text of the user's or a secret."""
     if field not in Event.__struct_fields__ or field in ("api_key", "error"):
         return ""
-    value = msgspec.json.decode(record).get(field)
+    try:
+        value = msgspec.json.decode(record).get(field)
+    except DECODE_ERRORS:  # further on in the record
+        return ""
     return str(value)[:MAX_VALUE] if isinstance(value, str | int | float) else type(value).__name__

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from attribution.sources.telemetry.base import BadRecord, Event
+from attribution.sources.telemetry.base import DECODE_ERRORS, BadRecord, Event
 
 # Operations that are billed by the token. `invoke_agent` and `execute_tool` hold such calls, they are none.
 INFERENCE = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
@@ -127,8 +127,8 @@ class OTLP:
             if attributes.get("gen_ai.operation.name") not in INFERENCE:
                 return None
             return _event(span, attributes, resource)
-        except msgspec.ValidationError as error:
-            return BadRecord("span", "", str(error))
+        except DECODE_ERRORS as error:
+            return BadRecord("span", "", str(error) if isinstance(error, msgspec.ValidationError) else "broken JSON")
         except BadRecord as bad:
             return bad
 

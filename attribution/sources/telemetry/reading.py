@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from attribution.sources.billing.base import UnreadableFile
-from attribution.sources.telemetry.base import Batch, Event, Problem, TelemetryFormat, read_records
+from attribution.sources.telemetry.base import DECODE_ERRORS, Batch, Event, Problem, TelemetryFormat, read_records
 from attribution.sources.telemetry.litellm import LiteLLM
 from attribution.sources.telemetry.ndjson import NDJSON
 from attribution.sources.telemetry.otlp import OTLP
@@ -160,7 +160,7 @@ class TelemetryFile:
                 raise UnreadableFile(str(self.path), f"one JSON value of more than {MAX_DOCUMENT >> 20} MB", fix)
         try:
             records = _elements(bytes(whole))
-        except msgspec.MsgspecError as error:
+        except DECODE_ERRORS as error:
             reason = self._cut or f"broken JSON: {error}"
             raise UnreadableFile(str(self.path), reason, "Send it again, or write one object a line") from error
         for start in range(0, len(records), 1000):
@@ -208,7 +208,7 @@ class TelemetryFile:
         if b"\n\n" not in block and b"\n\r\n" not in block and block[:1] not in (b"\n", b"\r"):
             events: list[Event] = []
             if self._form.decode_block is not None:
-                with suppress(msgspec.MsgspecError):
+                with suppress(*DECODE_ERRORS):
                     events = self._form.decode_block(block)
             if events and len(events) == count:
                 return Batch(events, range(first, first + len(events)), (), len(events))
