@@ -250,3 +250,10 @@ def test_billed_is_cost_plus_credits_exactly(
     promotions = sum(any(kind == "PROMOTION" for _, kind in credits) for _, credits in rows)
     assert stager.tally.rows_created <= promotions
     assert stager.tally.rows_kept == stager.tally.rows_read + stager.tally.rows_created
+
+
+def test_what_rounding_takes_off_a_cost_is_reported(engine: DuckDBEngine) -> None:
+    """A double of BigQuery may have more than 18 decimals."""
+    stager, rows = staged(engine, [FLAT | {"cost": "1.2345678901234567e-05"}])
+    assert rows[0]["billed_cost"] == Decimal("0.000012345678901235")
+    assert stager.tally.residue == Decimal("0.0000123456789012345670") - Decimal("0.000012345678901235")
