@@ -19,6 +19,7 @@ from .reading import RECORD_BYTES, SAMPLE_ROWS, RawChunk, Refused, Selection, So
 CHUNK_ROWS = 20_000
 DOCUMENT_BYTES = 256 << 20  # one JSON value that has to be read whole
 _DECODER = msgspec.json.Decoder(float_hook=str)
+_DAMAGED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SPACE = b" \t\r\n"
 _MAX_DEPTH = 6
 
@@ -45,12 +46,11 @@ class JsonReader:
         text = sample.lstrip(_SPACE)
         if text.startswith(b"["):
             return "array"
-        first_line = text.split(b"\n", 1)[0]
-        try:
-            _DECODER.decode(first_line)
-        except (msgspec.DecodeError, RecursionError):
+        # A damaged first line doesn't make a file of rows one document.
+        whole = [line for line in text.split(b"\n", SAMPLE_ROWS)[:SAMPLE_ROWS] if _is_object(line)]
+        if not whole or (b'"rows"' in whole[0] and b'"schema"' in whole[0]):
             return "document"
-        return "document" if b'"rows"' in first_line and b'"schema"' in first_line else "lines"
+        return "lines"
 
     def _items(self, *, watch: bool) -> Iterator[tuple[int, Any]]:
         """(line, object or Refused) of each row."""
@@ -79,7 +79,7 @@ class JsonReader:
     def _object(self, line: int, text: bytes) -> Any:
         try:
             item = _DECODER.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except _DAMAGED as error:
             return Refused(line, "(row)", text[:80].decode(errors="replace"), f"not JSON: {error}")
         if isinstance(item, dict):
             return item
@@ -132,7 +132,7 @@ class JsonReader:
                 raise self._source.unreadable(f"is one JSON value of more than {DOCUMENT_BYTES >> 20} MiB", fix)
         try:
             document = _DECODER.decode(bytes(content))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except _DAMAGED as error:
             fix = "Fetch it again, or export one JSON object a line"
             raise self._source.unreadable(f"is not well-formed JSON ({error})", fix) from error
         if not isinstance(document, dict):
@@ -148,6 +148,13 @@ class JsonReader:
         nulls = frozenset(("", *selection.null_words))
         while batch := list(itertools.islice(items, CHUNK_ROWS)):
             yield _chunk(batch, selection, nulls)
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(_DECODER.decode(text), dict)
+    except _DAMAGED:
+        return False
 
 
 def _decodable(content: bytes) -> tuple[str, bytes]:
