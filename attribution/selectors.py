@@ -301,13 +301,10 @@ def freshness(scope: TeamScope) -> tuple[ProviderFreshness, ...]:
 def sources(scope: TeamScope) -> tuple[SourceRow, ...]:
     """Every source that has delivered, by name. Raises NotAllowed."""
     _whole_organisation(scope)
-    newest = {
-        (one.kind, one.source): one
-        for one in Delivery.objects.order_by("started_at", "id").only("kind", "source", "status", "started_at", "error")
-    }
     counted = (
         Delivery.objects.values("kind", "source")
         .annotate(
+            newest=Max("id"),
             deliveries=Count("id", distinct=True),
             last_success=Max("finished_at", filter=Q(status=Delivery.Status.DONE)),
             provider=Max("files__provider"),
@@ -316,15 +313,16 @@ def sources(scope: TeamScope) -> tuple[SourceRow, ...]:
         )
         .order_by("kind", "source")
     )
+    newest = Delivery.objects.in_bulk([one["newest"] for one in counted])
     return tuple(
         SourceRow(
             source=one["source"],
             kind=one["kind"],
             provider=one["provider"] or "",
-            status=newest[one["kind"], one["source"]].status,
+            status=newest[one["newest"]].status,
             last_success=one["last_success"],
-            last_started=newest[one["kind"], one["source"]].started_at,
-            error=newest[one["kind"], one["source"]].error,
+            last_started=newest[one["newest"]].started_at,
+            error=newest[one["newest"]].error,
             deliveries=one["deliveries"],
             rows_kept=one["kept"] or 0,
             rows_quarantined=one["quarantined"] or 0,

@@ -29,17 +29,28 @@ from django.utils import timezone
 
 from attribution.lake import catalogue
 from attribution.lake.engine import Files, model_sql
-from attribution.lake.schemas import SCHEMAS
+from attribution.lake.schemas import SCHEMAS, USAGE_OWNED
 from attribution.lake.serving_sql import EVERY, TABLES, ServingTable, Statement
 from attribution.models import BillingAccount, CommitSequence, Revision, ServingFile
-from attribution.vocabulary import Dataset
+from attribution.queries import Dimension
+from attribution.vocabulary import ChargeScope, Dataset, Method, Reason, State
 
 # Part of every fingerprint: raise it when the file's shape or the SQL that makes it changes.
 SHAPE = 1
 # A reader may just have looked its path up.
 KEPT = timedelta(minutes=10)
 ORPHANS_KEPT = timedelta(hours=6)
-CACHED_ROWS = 200_000
+# About a kilobyte each.
+CACHED_ROWS = 50_000
+# What attribution/sql/serving/costs.sql writes into the columns that usage doesn't have.
+_ESTIMATE_WORDS = {
+    Dimension.CURRENCY: ("USD",),
+    Dimension.CHARGE_SCOPE: (ChargeScope.INFERENCE,),
+    Dimension.CHARGE_CATEGORY: ("Usage",),
+    Dimension.METHOD: (Method.UNATTRIBUTED,),
+    Dimension.REASON: (Reason.UNOWNED,),
+    Dimension.STATE: (State.ESTIMATED,),
+}
 
 Row = tuple[Any, ...]
 
@@ -156,14 +167,12 @@ def _write(path: Path, plan: _Plan) -> None:
         _input(connection, "rollup_daily", plan.rollups, Dataset.ROLLUP_DAILY)
         _input(connection, "usage_owned", plan.usage, Dataset.USAGE_OWNED)
         connection.register("accounts", plan.accounts)
-        connection.execute(f"create temp table plain as {model_sql('serving/costs')}")
         for one in EVERY:
-            words = f"select distinct {one} from plain where {one} is not null order by 1"  # noqa: S608
-            connection.execute(f"create type {one}_words as enum ({words})")
+            connection.execute(f"create type {one}_words as enum ({_words(one)})")
         narrowed = ", ".join(f"cast({one} as {one}_words) as {one}" for one in EVERY)
+        rows = f"select * replace ({narrowed}) from ({model_sql('serving/costs')})"  # noqa: S608
         # Team first: a reader of one team then skips most of the file.
-        connection.execute(f"create table costs as select * replace ({narrowed}) from plain order by team, day")  # noqa: S608
-        connection.execute("drop table plain")
+        connection.execute(f"create table costs as {rows} order by team, day")
         for table in TABLES:
             if table.name != "costs":
                 connection.execute(f"create table {table.name} as {_rolled_up(table)}")
@@ -184,6 +193,15 @@ def _input(connection: duckdb.DuckDBPyConnection, name: str, revisions: list[Rev
         rows.create_view(name)
     else:
         connection.register(name, SCHEMAS[dataset].empty_table())
+
+
+def _words(dimension: Dimension) -> str:
+    """SQL for the words of a dimension, in order: those of the inputs, and those that the model gives to estimates."""
+    sources = [f"select {dimension} as word from rollup_daily"]  # noqa: S608
+    if dimension.value in USAGE_OWNED.names:
+        sources.append(f"select {dimension} from usage_owned")  # noqa: S608
+    sources += [f"select '{word}'" for word in _ESTIMATE_WORDS.get(dimension, ())]
+    return f"select distinct word from ({' union all '.join(sources)}) where word is not null order by word"  # noqa: S608
 
 
 def _rolled_up(table: ServingTable) -> str:

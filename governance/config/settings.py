@@ -162,6 +162,16 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
 }
 
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"hide_secrets": {"()": "governance.identity.redaction.HideSecrets"}},
+    # Django names the address of every failed request; one kind of address is itself a secret.
+    "loggers": {
+        name: {"filters": ["hide_secrets"]} for name in ("django.request", "django.security.csrf", "django.server")
+    },
+}
+
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", f"redis+socket://{WEIR_HOME / 'run' / 'valkey.sock'}")
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

@@ -185,3 +185,12 @@ def test_before_anything_came_in(as_person: Callable[[str], Client], settings: A
     assert answer["snapshot"] == {"availability": "empty", "fingerprint": "", "commit_seq": None, "built_at": None}
     assert answer["rows"] == []
     assert answer["totals"] == []
+
+
+def test_an_answer_costs_few_queries(owner: Client, django_assert_num_queries: Any) -> None:
+    """The token with its person, the memberships, and the newest serving file, for the tag and for the answer."""
+    address = f"/api/v1/costs?{MAY}&group_by=team,model"
+    owner.get(address)
+
+    with django_assert_num_queries(4):
+        owner.get(address)

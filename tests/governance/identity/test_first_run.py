@@ -104,3 +104,13 @@ def test_it_refuses_when_an_owner_exists() -> None:
 def test_a_guessed_link_learns_nothing(client: Client) -> None:
     assert client.get("/first-run/guess").status_code == 410
     assert client.get("/first-run").status_code == 410
+
+
+def test_the_link_is_never_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    link = printed_link()
+    printed_link()
+
+    client.get(link)
+
+    assert "/first-run/[hidden]" in caplog.text
+    assert link.rsplit("/", 1)[-1] not in caplog.text
