@@ -4,6 +4,8 @@ The simulator shares no code with what it tests: its books add up single request
 """
 
 import json
+import shutil
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +16,10 @@ from django.core.management import call_command
 
 from attribution.ingest import ingest_billing
 from attribution.ingest_telemetry import ingest_telemetry
+from attribution.models import Revision
 from attribution.services import attribute
 from attribution.simulator.run import Plan, simulate
+from attribution.vocabulary import Dataset
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -26,9 +30,7 @@ def plan(seed: int, **changed: Any) -> Plan:
 
 
 def load(company: Path) -> None:
-    ingest_billing([str(company / "bills")])
-    ingest_telemetry([str(company / "telemetry")], "gateway")
-    attribute()
+    load_bills_and(company / "telemetry", company / "bills")
 
 
 def printed(capsys: pytest.CaptureFixture[str], *command: str) -> Any:
@@ -87,3 +89,59 @@ def test_a_truth_that_differs_is_named(tmp_path: Path, lake_root: Path, capsys: 
     worst = capsys.readouterr().out
     assert "totals: provider=aws billing_period=2026-10 billed" in worst
     assert "team=claims model=claude-sonnet-4.5" in worst
+
+
+def test_a_restated_month_ends_at_the_truth_whichever_delivery_came_first(
+    tmp_path: Path, lake_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company, early = tmp_path / "company", tmp_path / "early"
+    simulate(company, plan(7, start=date(2026, 10, 1), size=30))
+    keep_first_deliveries(company / "bills", early)
+
+    load_bills_and(company / "telemetry", early)
+    before = compared_with(company, capsys)
+    assert {row["provider"] for row in before["worst"] if row["level"] == "totals"} == {"aws", "azure"}
+
+    load(company)
+    assert compared_with(company, capsys)["equal"]
+    day = Revision.objects.filter(dataset=Dataset.CHARGES, day=date(2026, 10, 10), provider="aws")
+    assert sorted(day.values_list("rev", "current")) == [(1, False), (2, True)]
+    other = Revision.objects.filter(dataset=Dataset.CHARGES, day=date(2026, 10, 9), provider="aws")
+    assert other.get().current
+
+
+def test_an_empty_ledger_is_not_the_truth(tmp_path: Path, lake_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    simulate(tmp_path / "company", plan(8, start=date(2026, 10, 1), until=date(2026, 10, 3), size=10))
+    assert not compared_with(tmp_path / "company", capsys)["equal"]
+
+
+def keep_first_deliveries(bills: Path, early: Path) -> None:
+    """A copy of `bills` as it was before the newest month came again."""
+    shutil.copytree(bills, early)
+    (month,) = (early / "azure" / "halden-actual").iterdir()
+    for export in ("halden-actual", "halden-amortized"):
+        runs = sorted((early / "azure" / export / month.name).iterdir(), key=submitted)
+        shutil.rmtree(runs[-1])
+    exports = early / "aws" / "halden-cur2"
+    (metadata,) = (exports / "metadata").iterdir()
+    newest = max(path.name for path in metadata.iterdir() if path.is_dir())
+    shutil.rmtree(metadata / newest)
+    shutil.rmtree(exports / "data" / metadata.name / newest)
+    (metadata / "halden-cur2-Manifest.json").unlink()
+
+
+def submitted(run: Path) -> str:
+    return str(json.loads((run / "manifest.json").read_text())["runInfo"]["submittedTime"])
+
+
+def load_bills_and(telemetry: Path, bills: Path) -> None:
+    ingest_billing([str(bills)])
+    ingest_telemetry([str(telemetry)], "gateway")
+    attribute()
+
+
+def compared_with(company: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    capsys.readouterr()
+    with suppress(SystemExit):
+        call_command("compare_truth", str(company / "truth"), "--json")
+    return json.loads(capsys.readouterr().out)
