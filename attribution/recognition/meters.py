@@ -157,14 +157,18 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=\d)(?=[A-Z][a-z])|(?<=[a-z])(?=\d+
 _NOT_A_WORD = re.compile(r"[^a-z0-9.]+")
 
 
+# Longer texts are no names; patterns are not tried on more than this.
+_LONGEST = 500
+
+
 class _Reading:
     """A meter with the fields that rules make of it, each made once."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
-        named = meter.sku_meter or meter.description or ""
+        named = (meter.sku_meter or meter.description or "")[:_LONGEST]
         self._fields: dict[str, str] = {
-            "service": "\n".join(part for part in (meter.service_name, meter.service_code) if part),
+            "service": "\n".join(part[:_LONGEST] for part in (meter.service_name, meter.service_code) if part),
             "meter": named,
         }
         self.words = _words(named)
@@ -175,7 +179,7 @@ class _Reading:
         if name in self._fields:
             return self._fields[name]
         value: str | None = getattr(self.meter, name)
-        return value or ""
+        return (value or "")[:_LONGEST]
 
     def _bare(self) -> str:
         bare = _rules().bare

@@ -77,6 +77,8 @@ _NOISE_TAIL = re.compile(r"-(?:preview|latest|instruct|maas|default|exp|experime
 _BARE_VERSION = re.compile(r"\d(?:\.\d)?(?:-|$)")
 _TORN_VERSION = re.compile(r"(?<![\d.])(\d)-(\d)(?=-|$)")  # jamba-1-5-large
 _ROUNDS = 8
+# No model's name is longer; what is comes from a caller's mistake, and patterns should not be tried on it.
+_LONGEST = 200
 _OPAQUE = ("application-inference-profile", "provisioned-model", "custom-model", "imported-model", "endpoint")
 
 
@@ -100,12 +102,12 @@ def normalize_model(name: str, provider: str | None = None) -> ModelName | None:
 
 
 def _read(text: str, provider: str | None) -> ModelName:
-    last, vendor = _strip_path(text)
+    last, vendor = _strip_path(text[-_LONGEST:])
     if last.startswith("ft:"):  # ft:gpt-4o-2024-08-06:acme::A1b2
         last = last.split(":")[1] + "-ft"
     cleaned, vendor = _clean(last, vendor)
     if not cleaned:
-        return ModelName(_slugify(text) or text.lower(), vendor)
+        return ModelName(_slugify(text) or _printable(text), vendor)
     if provider == "azure" and _BARE_VERSION.match(cleaned):
         cleaned = "gpt-" + cleaned
     return _from_catalogue(cleaned, vendor)
@@ -145,6 +147,11 @@ def _clean(text: str, vendor: str | None) -> tuple[str, str | None]:
 def _slugify(text: str) -> str:
     text = re.sub(r"[^a-z0-9.:@+]+", "-", text.lower())
     return re.sub(r"-{2,}", "-", text).strip("-.:@")
+
+
+def _printable(text: str) -> str:
+    """What is left of a name without Latin letters or digits."""
+    return "".join(letter for letter in text.lower() if letter.isprintable()).strip() or "unnamed"
 
 
 def _from_catalogue(cleaned: str, vendor: str | None) -> ModelName:

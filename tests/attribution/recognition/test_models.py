@@ -161,6 +161,11 @@ def test_only_an_empty_text_has_no_model() -> None:
     assert normalize_model("  \t") is None
 
 
+def test_other_scripts_and_control_characters_still_make_a_slug() -> None:
+    assert normalize_model("日本語モデル") == ModelName("日本語モデル", None)
+    assert normalize_model("\x00\x01") == ModelName("unnamed", None)
+
+
 _NAMES = st.text(alphabet=string.ascii_letters + string.digits + "-._/:@ ", min_size=1, max_size=40)
 
 
@@ -178,3 +183,10 @@ def test_catalogue_slugs_are_stable(slug: str) -> None:
     found = normalize_model(slug)
     assert found is not None
     assert found.slug == slug
+
+
+@pytest.mark.parametrize("word", ["-preview", "gpt-", "-image", "1-", "a.", "/x", "Aa"])
+def test_a_name_that_is_none_takes_no_time(word: str) -> None:
+    """A megabyte of one word would keep patterns busy for hours; only the end of a name is looked at."""
+    found = normalize_model("gemini-2.5-flash" + word * 100_000)
+    assert found is None or len(found.slug) <= 200
