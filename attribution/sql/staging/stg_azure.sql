@@ -7,7 +7,7 @@ with named as (
         *,
         lower(trim(coalesce(charge_type, 'Usage'))) as charge_kind,
         lower(replace(coalesce(pricing_model, ''), ' ', '')) as model_kind,
-        coalesce(benefit_id, reservation_id) as commitment_id
+        lower(coalesce(benefit_id, reservation_id)) as commitment_id
     from raw
 ),
 
