@@ -1,4 +1,4 @@
-"""The demo's bills are read as what the simulator meant: recognition and simulator share no code, only the providers' names."""
+"""The demo's bills are read as what the simulator meant; the two share no code, only the names that providers use."""
 
 from decimal import Decimal
 
