@@ -101,8 +101,8 @@ def refuse_second_authority(scopes: Mapping[Account, str]) -> None:
         if known is not None and known.scope != scope:
             raise SecondAuthority(
                 f"{account.provider} account {account.billing_account_id}, {account.billing_period} is fed by "
-                f"{known.scope}; these files are {scope}. Counting both would count the bill twice. If they are the same "
-                f"delivery, say --scope {known.scope!r}; else ingest only one of them"
+                f"{known.scope}; these files are {scope}. Counting both would count the bill twice. If they are the "
+                f"same delivery, say --scope {known.scope!r}; else ingest only one of them"
             )
 
 
@@ -187,7 +187,7 @@ def _record_file(delivery: Delivery, file: File) -> None:
                 **_account(account),
                 currency=currency,
                 basis=basis,
-                amount=control.amount,
+                amount=plain(control.amount),
                 rows=control.rows,
             )
             for (account, currency, basis), control in tally.controls.items()

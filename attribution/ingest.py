@@ -3,8 +3,8 @@
     plan (deliveries) -> read and stage each file (sources.billing) -> rows by partition (spool) -> authority and
     completeness -> stage, merge sides -> publish charges with the delivery, its counts, control totals and quarantine
 
-A delivery replaces each (scope, account, period) that it holds; a day that it no longer has gets an empty revision. The same
-files again change nothing. Files only; what a row means is said by the formats under sources.billing.
+A delivery replaces each (scope, account, period) that it holds; a day that it no longer has gets an empty revision. The
+same files again change nothing. Files only; what a row means is said by the formats under sources.billing.
 """
 
 import shutil
@@ -36,7 +36,6 @@ from attribution.sources.billing.registry import find_format, format_named, open
 from attribution.sources.billing.sides import with_sides
 from attribution.sources.billing.spool import Slot, Spool
 from attribution.vocabulary import Dataset
-
 
 __all__ = ["DeliveryRefused", "FileReport", "IngestSummary", "UnreadableDelivery", "ingest_billing"]
 
@@ -114,8 +113,8 @@ def ingest_billing(
 ) -> IngestSummary:
     """Read bills and publish them as one delivery.
 
-    scope: the delivery's name for all rows (--scope), else made from manifest or row. replace: allow that most of a period
-    vanishes. progress: called with (bytes done, bytes in all).
+    scope: the delivery's name for all rows (--scope), else made from manifest or row. replace: allow that most of a
+    period vanishes. progress: called with (bytes done, bytes in all).
     Raises UnreadableDelivery, DeliveryRefused, and the lake's and engine's errors; nothing is changed then.
     """
     paths = list(paths)
@@ -294,7 +293,7 @@ class _Run:
         held = {target: _held(target) for target in targets}
         if not replace:
             self._refuse_losses(held)
-        merges = self._merges(held)
+        merges = self._merges()
         keys = [*self._keys(held), *merges]
         expected = catalogue.seen(keys)
         staged = _staged(self._tables(held, merges))
@@ -352,7 +351,7 @@ class _Run:
         for key, form in merges.items():
             yield key, self._merged(key, form)
 
-    def _merges(self, held: Mapping[_Target, dict[PartitionKey, int]]) -> dict[PartitionKey, BillingFormat]:
+    def _merges(self) -> dict[PartitionKey, BillingFormat]:
         """The CHARGES partitions to make anew from two sides, with the format that says how."""
         merges: dict[PartitionKey, BillingFormat] = {}
         sided = {key: format_named(slot.format) for key, slot in self._content.slots.items() if key.dataset in _SIDES}

@@ -1,7 +1,7 @@
 """What a billing format is: declared columns, a SQL staging model, and small hooks. No I/O here.
 
-A format module (focus.py, aws_cur.py, ...) ends in one or more `BillingFormat` values, listed in registry.py. A file goes
-through them like this, in chunks of constant size:
+A format module (focus.py, aws_cur.py, ...) ends in one or more `BillingFormat` values, listed in registry.py. A file
+goes through them like this, in chunks of constant size:
 
     reading.py     file -> raw text columns; header spellings resolved to `Column.name`
     typing         decimal, time and json columns parsed; a bad cell becomes NULL and its row is quarantined
@@ -10,7 +10,7 @@ through them like this, in chunks of constant size:
     partitions     (scope, account, period, day); `settle` may change a whole partition (pairing across rows)
     `merge_model`  only for sides: CHARGES_ACTUAL and CHARGES_AMORTIZED of a partition -> CHARGES
 
-The typed chunk `raw` has every declared column (all NULL where the file lacks it) and `row` (int64, 0..n-1 in the chunk).
+The typed chunk `raw` has every declared column (all NULL where the file lacks it) and `row` (int64, 0..n-1).
 """
 
 import re
@@ -26,7 +26,7 @@ from attribution.vocabulary import Basis, Dataset
 
 
 class UnreadableFile(Exception):
-    """A file that cannot be read as a bill. Says the file, why, and what to do; nothing of its delivery is published."""
+    """A file that cannot be read as a bill: which, why, and what to do. Nothing of its delivery is published."""
 
     retryable = False
 
@@ -118,7 +118,7 @@ class Head:
         return None
 
     def scan(self, form: "BillingFormat") -> "Iterator[pa.Table]":
-        """The sample, then the file from its start: the columns of `form` as text, all NULL where the file lacks one."""
+        """The sample, then the file from its start: the columns of `form` as text, NULL where the file lacks one."""
         spelled = [{header_key(name): value for name, value in row.items()} for row in self.rows]
         cells = [
             [next((row[key] for key in column.keys() if row.get(key)), None) for row in spelled]  # noqa: SIM118
@@ -174,8 +174,8 @@ class BillingFormat:
                -> CHARGES rows. Params: $has_actual, $has_amortized (whether that side's period was ever delivered).
     rounded:   columns whose rounding residue is reported; left out: those of the first basis in `controls`.
     null_words: texts that mean NULL besides the empty one (compared exactly).
-    header_cell: where every header cell matches this, the header's commas are proven right, and rows that are all shorter
-               by the same number of cells are read with their last columns empty. Else such rows are quarantined.
+    header_cell: where every header cell matches this, the header's commas are proven right, and rows that are all
+               shorter by the same number of cells are read with their last columns empty. Else they are quarantined.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Text cells into exact decimals, UTC times and canonical JSON. A cell that can't be read is an issue of its row.
 
-Columns are converted whole where Arrow's own parser is exact (it refuses what it would have to round), and value by value,
-each distinct text once, where it isn't.
+Columns are converted whole where Arrow's own parser is exact (it refuses what it would have to round), and value by
+value, each distinct text once, where it isn't.
 """
 
 import datetime as dt

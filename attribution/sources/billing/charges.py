@@ -1,10 +1,11 @@
-"""Typed chunks into charges: the staging model, the checks that every format shares, control totals, counts per file."""
+"""Typed chunks into charges: the staging model, the checks that every format shares, control totals, counts."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -173,7 +174,7 @@ def _add(sums: dict[str, Decimal], currency: str, amount: Decimal) -> None:
     sums[currency] = EXACT.add(sums.get(currency, Decimal(0)), amount)
 
 
-def _sums(table: pa.Table, keys: list[str]) -> Iterator[dict[str, object]]:
+def _sums(table: pa.Table, keys: list[str]) -> Iterator[dict[str, Any]]:
     if not table.num_rows:
         return iter(())
     return iter(table.group_by(keys).aggregate([("amount", "sum"), ("amount", "count")]).to_pylist())
@@ -205,7 +206,7 @@ def _ordered(staged: pa.Table, count: int, form: BillingFormat) -> pa.Table:
 
 
 def _checked(main: pa.Table, issues: dict[int, Issue]) -> dict[int, Issue]:
-    """All rows that can't be kept, with their first reason: cells first, then the model's, then what every charge needs."""
+    """All rows that can't be kept, with their first reason: cells, then the model's, then what every charge needs."""
     found = dict(issues)
     for row in _rows(pc.equal(main.column("fate"), "quarantined")):
         where = main.column("fate_field")[row].as_py() or "(row)"

@@ -1,7 +1,8 @@
 """CSV text into chunks: records are cut with numpy, parsed with Arrow, and given the file's line numbers.
 
-Two readers that must agree. The fast one holds while every quote stands where RFC 4180 puts it and lines end in LF; from
-the first block where one doesn't, the strict `csv` module reads the rest: exact, slower, and it refuses what is ambiguous.
+Two readers that must agree. The fast one holds while every quote stands where RFC 4180 puts it and lines end in LF;
+from the first block where one doesn't, the strict `csv` module reads the rest: exact, slower, and it refuses what is
+ambiguous.
 """
 
 import contextlib
@@ -264,10 +265,8 @@ class _Parser:
         suspects = {}
         for index, (row, line) in enumerate(kept):
             joined = "".join(row)
-            if (
-                "\x00" in joined
-                or not joined.isprintable()
-                and any("\ud800" <= letter <= "\udfff" for letter in joined)
+            if "\x00" in joined or (
+                not joined.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in joined)
             ):
                 suspects[index] = _ZERO_BYTE if "\x00" in joined else _NOT_UTF8
                 kept[index] = ([cell.encode("utf-8", "replace").decode().replace("\x00", "?") for cell in row], line)

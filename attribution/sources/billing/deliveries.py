@@ -1,8 +1,8 @@
-"""Paths into the files of a delivery. A folder with AWS or Azure manifests gives the files of the newest run of each export
-and month, and nothing else; a folder without gives all its files; a file gives itself.
+"""Paths into the files of a delivery. A folder with AWS or Azure manifests gives the files of the newest run of each
+export and month, and nothing else; a folder without gives all its files; a file gives itself.
 
-Source: AWS "Data Exports delivery" and "Legacy CUR manifest"; Azure Cost Management exports, manifest 2024-04-01. Keys are
-read leniently: layouts differ between versions, and only what the manifest lists is trusted.
+Source: AWS "Data Exports delivery" and "Legacy CUR manifest"; Azure Cost Management exports, manifest 2024-04-01. Keys
+are read leniently: layouts differ between versions, and only what the manifest lists is trusted.
 """
 
 import json
@@ -53,7 +53,7 @@ class _Listed:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """One run of one export for one month. age: later sorts higher. side: of a bill that comes as two exports, which."""
+    """One run of one export for one month. age: later sorts higher. side: which, of a bill in two exports."""
 
     path: Path
     scope: str
@@ -64,7 +64,7 @@ class _Manifest:
 
 
 def plan(paths: Iterable[str], scope: str = "") -> Plan:
-    """The files that `paths` mean. Raises UnreadableFile for a path that isn't there or a manifest that doesn't hold."""
+    """The files that `paths` mean. Raises UnreadableFile: a path isn't there, or a manifest doesn't hold."""
     files: list[PlannedFile] = []
     passed_over: list[str] = []
     for text in paths:
@@ -106,8 +106,8 @@ def _folder(folder: Path, scope: str) -> tuple[list[PlannedFile], list[str]]:
 
 
 def _governed(manifests: list[_Manifest], chosen: list[PlannedFile], folder: Path) -> Callable[[Path], bool]:
-    """Whether a file lies where manifests decide what counts: below an export's own folder, or in a part of `folder` that
-    has a manifest. Anything else (another cloud's files beside an export) is a loose file.
+    """Whether a file lies where manifests decide what counts: below an export's own folder, or in a part of `folder`
+    that has a manifest. Anything else (another cloud's files beside an export) is a loose file.
     """
     tops = {manifest.path.relative_to(folder).parts[0] for manifest in manifests}
     homes: dict[str, Path] = {}

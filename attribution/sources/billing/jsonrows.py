@@ -1,7 +1,7 @@
 """JSON rows into chunks: one object a line, an array of objects, or the answer of BigQuery's REST API.
 
-Nested objects become dotted columns ({"service": {"id": 1}} -> service.id), lists stay JSON text. Numbers keep the literal
-that stands in the file; no double is made on the way.
+Nested objects become dotted columns ({"service": {"id": 1}} -> service.id), lists stay JSON text. Numbers keep the
+literal that stands in the file; no double is made on the way.
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Parquet into chunks of text columns: a double becomes its shortest round-trip text, a map its JSON text; nothing is cast."""
+"""Parquet into chunks of text columns: a double becomes its shortest round-trip text, a map its JSON text."""
 
 import json
 from collections.abc import Iterator

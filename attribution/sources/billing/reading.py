@@ -1,4 +1,4 @@
-"""Files into chunks of raw text columns, in constant memory, with the file's own line numbers. Knows no format's meaning.
+"""Files into chunks of raw text columns, in constant memory, with the file's own line numbers; no format's meaning.
 
 A container (CSV, gzipped CSV, JSON rows, Parquet) is told from the first bytes, never from the name. What can't be read
 safely raises `UnreadableFile`; a row that can't be split is a `Refused` row of its chunk. Nothing here guesses: another

@@ -1,19 +1,16 @@
 """Run in a process of its own: `state` prints what the lake and its records hold; `ingest PATH` ingests in between."""
 
 import json
-import os
 import sys
-
-os.environ["DJANGO_SETTINGS_MODULE"] = "governance.config.settings"
 
 import django
 
-django.setup()
+django.setup()  # models are importable from here on; the environment names the settings
 
-from attribution.ingest import ingest_billing
-from attribution.lake import catalogue
-from attribution.models import ControlTotal, Delivery, ImportedFile, Revision
-from attribution.vocabulary import Dataset
+from attribution.ingest import ingest_billing  # noqa: E402
+from attribution.lake import catalogue  # noqa: E402
+from attribution.models import ControlTotal, Delivery, ImportedFile, Revision  # noqa: E402
+from attribution.vocabulary import Dataset  # noqa: E402
 
 
 def state() -> dict[str, object]:

@@ -35,7 +35,7 @@ def costs(row):
 
 
 def test_usage(take):
-    file, (row,) = take({})
+    _, (row,) = take({})
     assert costs(row) == (D(1), D(1), D("1.5"), D(1))
     assert (row["charge_category"], row["sku_meter"], row["x_operation"]) == (
         "Usage",
@@ -182,7 +182,7 @@ def test_net_columns_win_where_the_payer_has_them(take):
 
 
 def test_a_split_of_a_line_is_dropped(take):
-    file, (row,) = take({}, {"lineItem/UnblendedCost": "", "splitLineItem/ParentResourceId": "i-1"})
+    file, _ = take({}, {"lineItem/UnblendedCost": "", "splitLineItem/ParentResourceId": "i-1"})
     assert file["dropped"] == [{"reason": "a split of a line that is in the bill with its cost", "count": 1}]
 
 

@@ -158,7 +158,7 @@ def test_a_wrong_json_line_is_quarantined(run, write, bills):
 
 def test_a_cut_array_is_refused(run, write, bills):
     text = json.dumps([dict(bills.FOCUS_ROW)] * 2)
-    with pytest.raises(CommandError, match="JSON|no proper end"):
+    with pytest.raises(CommandError, match=r"JSON|no proper end"):
         run(write("rows.json", text[:-40]))
 
 

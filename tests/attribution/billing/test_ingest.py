@@ -128,7 +128,7 @@ def test_a_delivery_leaves_other_periods_alone(lake, bills, write):
 def test_most_of_a_period_vanishing_is_refused_unless_it_is_meant(lake, bills, write):
     ingest_billing([write("may.csv", bills.focus_text({}, {}, {}))])
     short = write("short.csv", bills.focus_text({}))
-    with pytest.raises(DeliveryRefused, match="has 1 rows where the last one had 3.*--replace"):
+    with pytest.raises(DeliveryRefused, match=r"has 1 rows where the last one had 3.*--replace"):
         ingest_billing([short])
     assert bills.billed() == {"USD": D("3.75")}
     assert Delivery.objects.filter(status="failed").count() == 1

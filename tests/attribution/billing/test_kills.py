@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-ROUNDS = int(os.environ.get("WEIR_CRASH_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("WEIR_CRASH_ROUNDS", "2"))
 SCRIPT = Path(__file__).with_name("killing.py")
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.crash
 
 def start(home, *paths):
     environment = {**os.environ, "WEIR_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    environment["DJANGO_SETTINGS_MODULE"] = "governance.config.settings"
     command = [sys.executable, str(SCRIPT), *paths]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 

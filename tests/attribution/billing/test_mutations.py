@@ -16,27 +16,20 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("WEIR_MUTATIONS", "40"))
+EXAMPLES = int(os.environ.get("WEIR_MUTATIONS", "25"))
 LAWFUL = settings(
     max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 NASTY = st.sampled_from(
-    ["", " ", "NaN", "inf", "-0", "1e5", "1E-30", "9" * 30, "1,5", '"', '""', "\n", "\r", "\x00", "ü", "\ud7ff", "NULL"]
-    + [
-        "0001-01-01",
-        "2026-13-01T00:00:00Z",
-        "2026-05-02T00:00:00+99:00",
-        "{",
-        "[]",
-        "null",
-        '{"a":1}',
-        ",",
-        ";",
-        "\x1f",
+    [
+        *("", " ", "NaN", "inf", "-0", "1e5", "1E-30", "9" * 30, "1,5", "1.10", "-3"),
+        *('"', '""', "\n", "\r", "\x00", "ü", "\ud7ff", "NULL", ",", ";", "\x1f"),
+        *("0001-01-01", "2026-13-01T00:00:00Z", "2026-05-02T00:00:00+99:00"),
+        *("{", "[]", "null", '{"a":1}'),
+        *("Usage", "Tax", "SavingsPlanNegation", "RIFee", "EUR"),
     ]
-    + ["Usage", "Tax", "SavingsPlanNegation", "RIFee", "EUR", "1.10", "-3"]
 )
 
 
@@ -46,17 +39,18 @@ def run(lake, bills, write):
 
     def ingest(name, content):
         path = write(name, content)
-        out = io.StringIO()
+        out, message = io.StringIO(), ""
         with transaction.atomic():
             try:
                 call_command("ingest", "billing", path, "--json", stdout=out)
             except CommandError as error:
-                assert path in str(error) or "account" in str(error)
-                assert bills.charges() == []
-                transaction.set_rollback(True)
-                return None, {}
+                message = str(error)
             ledgered = bills.billed()
             transaction.set_rollback(True)
+        if message:
+            assert path in message or "account" in message
+            assert ledgered == {}
+            return None, {}
         return json.loads(out.getvalue())["files"][0], ledgered
 
     return ingest
