@@ -134,6 +134,14 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "governance.dashboards.errors.csrf_failed"
+# Served over https: cookies never travel in the clear, browsers stay on https.
+WEIR_HTTPS = env.bool("WEIR_HTTPS", False)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WEIR_HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if WEIR_HTTPS else 0
+# Only where every request comes through a proxy of ours that sets X-Forwarded-For and -Proto itself: else anybody can
+# claim an address or https.
+WEIR_BEHIND_PROXY = env.bool("WEIR_BEHIND_PROXY", False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if WEIR_BEHIND_PROXY else None
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

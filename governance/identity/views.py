@@ -103,5 +103,8 @@ def _destination(request: HttpRequest) -> str:
 
 
 def _client_address(request: HttpRequest) -> str:
-    # Not X-Forwarded-For: anybody can send it. Behind a proxy, the proxy's server hands the right REMOTE_ADDR on.
+    forwarded = str(request.headers.get("X-Forwarded-For", ""))
+    if settings.WEIR_BEHIND_PROXY and forwarded:
+        # The last one is our proxy's word; those before it are the sender's.
+        return forwarded.rsplit(",", 1)[-1].strip()
     return str(request.META.get("REMOTE_ADDR", ""))

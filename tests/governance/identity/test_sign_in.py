@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from governance.identity import services, throttle
 from governance.models import Role, SignInAttempt, User
@@ -125,3 +126,22 @@ def test_forms_need_the_csrf_token(olga: User) -> None:
     assert attempt(strict) == 403
     strict.force_login(olga)
     assert strict.post("/sign-out").status_code == 403
+
+
+def test_a_forged_forwarding_header_does_not_reset_the_limit(client: Client, olga: User) -> None:
+    def tried(number: int) -> int:
+        client.defaults["HTTP_X_FORWARDED_FOR"] = f"198.51.100.{number}"
+        return attempt(client, password="wrong")
+
+    assert [tried(number) for number in range(6)] == [200] * 5 + [429]
+
+
+def test_behind_our_proxy_each_sender_has_their_own_limit(client: Client, olga: User, settings: Settings) -> None:
+    settings.WEIR_BEHIND_PROXY = True
+
+    def tried(forwarded: str) -> int:
+        client.defaults["HTTP_X_FORWARDED_FOR"] = forwarded
+        return attempt(client, password="wrong")
+
+    assert [tried(f"198.51.100.{number}, 192.0.2.1") for number in range(6)] == [200] * 5 + [429]
+    assert tried("192.0.2.1, 192.0.2.2") == 200
