@@ -103,10 +103,10 @@ class Metered:
     owned: bool = True
 
     @property
-    def key(self) -> tuple[str | bool, ...]:
-        """Owners are ordered by the texts of their parts, then a missing part after an empty one, as the SQL does."""
+    def key(self) -> str:
+        """What owners are ordered by: their parts as one text, as the SQL makes it (`owner_key`)."""
         parts = (self.team, self.project, self.environment, self.api_key)
-        return (*(part or "" for part in parts), *(part is None for part in parts))
+        return "\x1f".join("\x1e" if part is None else part for part in parts)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _take_off_proven(owners: list[Metered], proven: Mapping[tuple[str | None, st
     return list(left.values())
 
 
-def _share_key(share: Share) -> tuple[object, ...]:
+def _share_key(share: Share) -> str:
     owner = share.owner or Metered(None, None, None, None, 0)
-    parts = (owner.team, owner.project, owner.environment, owner.api_key)
-    return (*(part or "" for part in parts), share.method.value, share.reason or "", *(part is None for part in parts))
+    word = "unmetered" if share.owner is None else "owned" if owner.owned else "unowned"
+    return f"{owner.key}\x1f{word}"

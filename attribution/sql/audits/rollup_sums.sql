@@ -12,7 +12,7 @@ cubes as (
     select
         scope, billing_account_id, billing_period, day, currency, method, reason,
         sum(billed_cost) as billed, sum(effective_cost) as effective, sum(list_cost) as listed, sum(contracted_cost) as contracted,
-        sum(parts) as parts
+        cast(sum(parts) as bigint) as parts
     from rollup
     group by scope, billing_account_id, billing_period, day, currency, method, reason
 )

@@ -37,6 +37,10 @@ weighed as (
 select
     weight_set,
     team, project, environment, api_key,
+    concat(
+        coalesce(team, chr(30)), chr(31), coalesce(project, chr(30)), chr(31), coalesce(environment, chr(30)), chr(31),
+        coalesce(api_key, chr(30)), chr(31), case when owned then 'owned' else 'unowned' end
+    ) as owner_key,
     case when owned then 'capacity_share' else 'unattributed' end as method,
     case when not owned then 'unowned' end as reason,
     $version as method_version,

@@ -15,9 +15,7 @@ runs as (
         *,
         cast(sum(weight) over (
             partition by weight_set
-            order by
-                coalesce(team, ''), coalesce(project, ''), coalesce(environment, ''), coalesce(api_key, ''), method,
-                coalesce(reason, ''), team is null, project is null, environment is null, api_key is null
+            order by owner_key
             rows between unbounded preceding and current row
         ) as bigint) as upto
     from weights
@@ -128,44 +126,40 @@ joined as (
     inner join runs as r on d.weight_set = r.weight_set
 ),
 
-narrow as (
-    select
-        *,
-        billed_q * weight + cast(billed_r * upto // total - billed_r * below // total as decimal(38, 0)) as billed_part,
-        effective_q * weight + cast(effective_r * upto // total - effective_r * below // total as decimal(38, 0)) as effective_part,
-        listed_q * weight + cast(listed_r * upto // total - listed_r * below // total as decimal(38, 0)) as listed_part,
-        contracted_q * weight + cast(contracted_r * upto // total - contracted_r * below // total as decimal(38, 0)) as contracted_part,
-        quantity_q * weight + cast(quantity_r * upto // total - quantity_r * below // total as decimal(38, 0)) as quantity_part
-    from joined
-    where total < 3037000500
-),
-
-wide as (
-    select
-        *,
-        billed_q * weight + cast(
-            exact_div(cast(billed_r as decimal(38, 0)) * upto, total) - exact_div(cast(billed_r as decimal(38, 0)) * below, total)
-            as decimal(38, 0)) as billed_part,
-        effective_q * weight + cast(
-            exact_div(cast(effective_r as decimal(38, 0)) * upto, total) - exact_div(cast(effective_r as decimal(38, 0)) * below, total)
-            as decimal(38, 0)) as effective_part,
-        listed_q * weight + cast(
-            exact_div(cast(listed_r as decimal(38, 0)) * upto, total) - exact_div(cast(listed_r as decimal(38, 0)) * below, total)
-            as decimal(38, 0)) as listed_part,
-        contracted_q * weight + cast(
-            exact_div(cast(contracted_r as decimal(38, 0)) * upto, total) - exact_div(cast(contracted_r as decimal(38, 0)) * below, total)
-            as decimal(38, 0)) as contracted_part,
-        quantity_q * weight + cast(
-            exact_div(cast(quantity_r as decimal(38, 0)) * upto, total) - exact_div(cast(quantity_r as decimal(38, 0)) * below, total)
-            as decimal(38, 0)) as quantity_part
-    from joined
-    where total >= 3037000500
-),
-
 parts as (
-    select * from narrow
-    union all
-    select * from wide
+    select
+        *,
+        billed_q * weight + case
+            when total < 3037000500 then cast(billed_r * upto // total - billed_r * below // total as decimal(38, 0))
+            else cast(
+                exact_div(cast(billed_r as decimal(38, 0)) * upto, total) - exact_div(cast(billed_r as decimal(38, 0)) * below, total)
+                as decimal(38, 0))
+        end as billed_part,
+        effective_q * weight + case
+            when total < 3037000500 then cast(effective_r * upto // total - effective_r * below // total as decimal(38, 0))
+            else cast(
+                exact_div(cast(effective_r as decimal(38, 0)) * upto, total) - exact_div(cast(effective_r as decimal(38, 0)) * below, total)
+                as decimal(38, 0))
+        end as effective_part,
+        listed_q * weight + case
+            when total < 3037000500 then cast(listed_r * upto // total - listed_r * below // total as decimal(38, 0))
+            else cast(
+                exact_div(cast(listed_r as decimal(38, 0)) * upto, total) - exact_div(cast(listed_r as decimal(38, 0)) * below, total)
+                as decimal(38, 0))
+        end as listed_part,
+        contracted_q * weight + case
+            when total < 3037000500 then cast(contracted_r * upto // total - contracted_r * below // total as decimal(38, 0))
+            else cast(
+                exact_div(cast(contracted_r as decimal(38, 0)) * upto, total) - exact_div(cast(contracted_r as decimal(38, 0)) * below, total)
+                as decimal(38, 0))
+        end as contracted_part,
+        quantity_q * weight + case
+            when total < 3037000500 then cast(quantity_r * upto // total - quantity_r * below // total as decimal(38, 0))
+            else cast(
+                exact_div(cast(quantity_r as decimal(38, 0)) * upto, total) - exact_div(cast(quantity_r as decimal(38, 0)) * below, total)
+                as decimal(38, 0))
+        end as quantity_part
+    from joined
 )
 
 select

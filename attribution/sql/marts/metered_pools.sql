@@ -44,9 +44,14 @@ pooled as (
     where m.tokens > 0
 )
 
+-- owner_key orders the owners of a pool: where the odd units of a split fall (allocation.Metered.key).
 select
     weight_set,
     team, project, environment, api_key,
+    concat(
+        coalesce(team, chr(30)), chr(31), coalesce(project, chr(30)), chr(31), coalesce(environment, chr(30)), chr(31),
+        coalesce(api_key, chr(30))
+    ) as owner_key,
     bool_or(owned) as owned,
     min(dropped) as dropped,
     cast(sum(tokens) as bigint) as tokens,

@@ -53,6 +53,9 @@ select
     weight_set,
     team, project, environment,
     cast(null as varchar) as api_key,
+    concat(
+        coalesce(team, chr(30)), chr(31), coalesce(project, chr(30)), chr(31), coalesce(environment, chr(30)), chr(31), chr(30)
+    ) as owner_key,
     'platform_share' as method,
     cast(null as varchar) as reason,
     method_version,

@@ -24,6 +24,16 @@ proven as (
     having sum(tokens) > 0
 ),
 
+-- Only pools that other lines wait for; and of these, only pools with proven tokens need any taking off.
+awaited as (
+    select
+        m.*,
+        b.billed_tokens,
+        m.weight_set in (select weight_set from proven) as has_proven
+    from metered as m
+    inner join billed as b on m.weight_set = b.weight_set
+),
+
 of_project as (
     select
         m.*,
@@ -31,14 +41,15 @@ of_project as (
         cast(sum(m.tokens) over (partition by m.weight_set, m.team, m.project) as bigint) as total,
         cast(sum(m.tokens) over (
             partition by m.weight_set, m.team, m.project
-            order by coalesce(m.environment, ''), coalesce(m.api_key, ''), m.environment is null, m.api_key is null
+            order by m.owner_key
             rows between unbounded preceding and current row
         ) as bigint) as upto
-    from metered as m
+    from awaited as m
     left join proven as p
         on m.weight_set = p.weight_set
         and m.project = p.project
         and m.team is not distinct from p.team
+    where m.has_proven
 ),
 
 off_project as (
@@ -61,15 +72,13 @@ proven_team as (
 
 of_team as (
     select
-        o.weight_set, o.team, o.project, o.environment, o.api_key, o.owned, o.dropped, o.requests,
+        o.weight_set, o.team, o.project, o.environment, o.api_key, o.owner_key, o.owned, o.dropped, o.requests, o.billed_tokens,
         o.tokens - o.taken as kept,
         t.tokens - cast(sum(o.taken) over (partition by o.weight_set, o.team) as bigint) as proven_tokens,
         cast(sum(o.tokens - o.taken) over (partition by o.weight_set, o.team) as bigint) as total,
         cast(sum(o.tokens - o.taken) over (
             partition by o.weight_set, o.team
-            order by
-                coalesce(o.project, ''), coalesce(o.environment, ''), coalesce(o.api_key, ''),
-                o.project is null, o.environment is null, o.api_key is null
+            order by o.owner_key
             rows between unbounded preceding and current row
         ) as bigint) as upto
     from off_project as o
@@ -78,66 +87,71 @@ of_team as (
         and o.team = t.team
 ),
 
-off_team as (
+left_over as (
     select
-        weight_set, team, project, environment, api_key, owned, dropped, requests,
+        weight_set, team, project, environment, api_key, owner_key, owned, dropped, requests, billed_tokens,
         case when proven_tokens > 0 and total > 0 then kept - cast(
             exact_div(cast(least(proven_tokens, total) as decimal(38, 0)) * upto, total)
             - exact_div(cast(least(proven_tokens, total) as decimal(38, 0)) * (upto - kept), total)
             as bigint)
         else kept end as weight
     from of_team
-),
-
-sums as (
-    select
-        o.weight_set,
-        b.billed_tokens,
-        min(o.dropped) as dropped,
-        cast(sum(o.weight) as bigint) as metered_tokens
-    from off_team as o
-    inner join billed as b on o.weight_set = b.weight_set
-    group by o.weight_set, b.billed_tokens
+    union all
+    select weight_set, team, project, environment, api_key, owner_key, owned, dropped, requests, billed_tokens, tokens
+    from awaited
+    where not has_proven
 ),
 
 judged as (
     select
+        weight_set,
+        billed_tokens,
+        cast(sum(weight) as bigint) as metered_tokens,
+        min(dropped) as dropped,
+        case
+            when sum(weight) = 0 then 'unmetered'
+            when billed_tokens is null
+                or abs(cast(billed_tokens as decimal(38, 0)) - cast(sum(weight) as bigint)) * 1000000
+                <= cast(greatest(billed_tokens, 0) as decimal(38, 0)) * cast($tolerance_ppm as bigint) then 'close'
+            when billed_tokens > sum(weight) then 'unmetered'
+            else 'over_metered'
+        end as verdict
+    from left_over
+    group by weight_set, billed_tokens
+),
+
+versioned as (
+    select
         *,
         concat(
             'tokens-1 tolerance_ppm=', cast($tolerance_ppm as varchar), case when dropped = '' then '' else concat(' without', dropped) end
-        ) as method_version,
-        case
-            when metered_tokens = 0 then 'unmetered'
-            when billed_tokens is null
-                or abs(cast(billed_tokens as decimal(38, 0)) - metered_tokens) * 1000000
-                <= cast(greatest(billed_tokens, 0) as decimal(38, 0)) * cast($tolerance_ppm as bigint) then 'close'
-            when billed_tokens > metered_tokens then 'unmetered'
-            else 'over_metered'
-        end as verdict
-    from sums
+        ) as method_version
+    from judged
 )
 
 select
     o.weight_set,
     o.team, o.project, o.environment, o.api_key,
-    case when not o.owned then 'unattributed' when j.verdict = 'over_metered' then 'over_metered' else 'token_share' end as method,
+    concat(o.owner_key, chr(31), case when o.owned then 'owned' else 'unowned' end) as owner_key,
+    case when not o.owned then 'unattributed' when v.verdict = 'over_metered' then 'over_metered' else 'token_share' end as method,
     case when not o.owned then 'unowned' end as reason,
-    j.method_version,
+    v.method_version,
     o.weight,
     o.weight as metered_tokens,
     o.requests
-from off_team as o
-inner join judged as j on o.weight_set = j.weight_set
+from left_over as o
+inner join versioned as v on o.weight_set = v.weight_set
 where o.weight > 0
 union all
 select
     weight_set,
     null, null, null, null,
+    concat(chr(30), chr(31), chr(30), chr(31), chr(30), chr(31), chr(30), chr(31), 'unmetered'),
     'unattributed',
     'unmetered',
     method_version,
     greatest(coalesce(billed_tokens, 1) - metered_tokens, 1),
     null,
     null
-from judged
+from versioned
 where verdict = 'unmetered'

@@ -1,5 +1,5 @@
 -- Usage of one provider with its owner and the account that it bills to, a day. Grain: a day, place, model, pool and owner.
--- Inputs: usage_hourly, days, evidence (usage_evidence with its owner and its binding). Time: day. Money: USD, DECIMAL(38,18).
+-- Inputs: usage_days, evidence (usage_evidence with its owner and its binding). Time: day. Money: USD, DECIMAL(38,18).
 with owned as (
     select
         u.*,
@@ -8,10 +8,9 @@ with owned as (
         e.owner_team,
         e.owner_project,
         e.owner_environment
-    from usage_hourly as u
-    inner join days on u.day = days.day
+    from usage_days as u
     left join evidence as e
-        on days.epoch = e.epoch
+        on u.epoch = e.epoch
         and u.endpoint is not distinct from e.endpoint
         and u.billing_account_id is not distinct from e.billing_account_id
         and u.sub_account_id is not distinct from e.sub_account_id
@@ -22,9 +21,8 @@ with owned as (
         and u.project is not distinct from e.project
         and u.environment is not distinct from e.environment
         and case when $use_api_key then u.api_key end is not distinct from e.api_key
-        and case when $use_principal then u.principal end is not distinct from e.principal
+        and u.principal is not distinct from e.principal
         and u.service is not distinct from e.service
-    where u.provider = $provider
 )
 
 select
@@ -42,7 +40,7 @@ select
     owner_team as team,
     owner_project as project,
     owner_environment as environment,
-    coalesce(api_key, principal) as api_key,
+    key_or_principal as api_key,
     owner_team is not null or owner_project is not null as owned,
     cast(sum(requests) as bigint) as requests,
     cast(sum(requests_without_usage) as bigint) as requests_without_usage,
@@ -57,4 +55,4 @@ select
 from owned
 group by
     provider, day, account_id, sub_id, region, routing, tier, context_band, model, publisher, pool, owner_team, owner_project,
-    owner_environment, coalesce(api_key, principal)
+    owner_environment, key_or_principal

@@ -1,19 +1,16 @@
--- The distinct sets of what ownership rules and bindings look at in telemetry. Grain: a set and an epoch. Inputs: usage_hourly, days.
--- Columns that no rule and no binding looks at are NULL (parameters use_*), to keep the sets few.
+-- The distinct sets of what ownership rules and bindings look at in telemetry. Grain: a set and an epoch. Inputs: usage_days.
 select distinct
-    days.epoch,
-    u.endpoint,
-    u.billing_account_id,
-    u.sub_account_id,
-    u.region,
-    u.model,
-    u.pool,
-    u.team,
-    u.project,
-    u.environment,
-    case when $use_api_key then u.api_key end as api_key,
-    case when $use_principal then u.principal end as principal,
-    u.service
-from usage_hourly as u
-inner join days on u.day = days.day
-where u.provider = $provider
+    epoch,
+    endpoint,
+    billing_account_id,
+    sub_account_id,
+    region,
+    model,
+    pool,
+    team,
+    project,
+    environment,
+    case when $use_api_key then api_key end as api_key,
+    principal,
+    service
+from usage_days
