@@ -200,9 +200,10 @@ class UsageDays:
             places[index] = place
         return pa.table({"series": pa.array(range(len(facts)), pa.int32()), "place": pa.array(places, pa.int32())})
 
-    def _offer(self, series: int) -> Offer:
+    def _offer(self, series: int) -> Offer | None:
+        """What a series buys by the token; a pool is paid by the hour, whatever its model costs elsewhere."""
         facts = self._normalizer.series[series]
-        return facts.provider, facts.model, facts.routing, facts.tier
+        return None if facts.pool else (facts.provider, facts.model, facts.routing, facts.tier)
 
     def _numbered_series(self, numbered: pa.Table) -> pa.Table:
         """SERIES rows with their day."""

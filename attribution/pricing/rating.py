@@ -31,18 +31,24 @@ _RATES = pa.schema(
 )
 
 
-def rate_requests(engine: Engine, requests: pa.Table, offer_of: Callable[[int], Offer], book: PriceBook) -> pa.Table:
+def rate_requests(
+    engine: Engine, requests: pa.Table, offer_of: Callable[[int], Offer | None], book: PriceBook
+) -> pa.Table:
     """`requests` with estimated_cost (USD), context_band, price_version and price_status.
 
     requests: rows of staging/dedupe_requests; those with file < 0 are held by the lake and keep what they have.
-    offer_of: what the series with this number buys. Prices are looked up once a series and day.
+    offer_of: what the series with this number buys, None where it isn't sold by the token. Prices are looked up once a
+    series and day.
     """
     arrived = requests.filter(pc.greater_equal(requests["file"], 0))
     pairs = arrived.group_by(["day", "series"]).aggregate([]).to_pylist()
     known: dict[tuple[Offer, date], tuple[int, Quote | None]] = {}
     rows = []
     for pair in pairs:
-        wanted = (offer_of(pair["series"]), pair["day"])
+        offer = offer_of(pair["series"])
+        if offer is None:
+            continue
+        wanted = (offer, pair["day"])
         if wanted not in known:
             known[wanted] = (len(known), book.quote(*wanted[0], wanted[1]))
         number, quote = known[wanted]

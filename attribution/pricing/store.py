@@ -32,12 +32,16 @@ class SeedReport:
 
 @dataclass(frozen=True)
 class Unpriced:
-    """Usage without a price. tokens: all known ones; days are UTC, both inclusive."""
+    """Usage without a price. tokens: all known ones; days are UTC, both inclusive.
+
+    pool: capacity that is paid by the hour; its tokens have no price, only the share of a bill.
+    """
 
     provider: str
     model: str | None
     routing: str | None
     tier: str | None
+    pool: str | None
     requests: int
     tokens: int
     first_day: date

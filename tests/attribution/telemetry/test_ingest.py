@@ -224,6 +224,12 @@ def test_repricing_keeps_what_a_bucket_is(tmp_path):
     assert hashes() == before
 
 
+def test_a_pool_is_paid_by_the_hour_and_has_no_price_a_token(tmp_path):
+    ingest(tmp_path, [record("a", pool="gpu-west")])
+    assert [row["estimated_cost"] for row in rows()] == [None]
+    assert [(one.model, one.pool) for one in unpriced_usage()] == [("gpt-5", "gpu-west")]
+
+
 def test_an_unreadable_file_publishes_nothing_of_its_command(tmp_path):
     (tmp_path / "z.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UnreadableFile):
