@@ -100,7 +100,10 @@ select
     null, null, null, null,
     0, 0, 0, 0,
     estimated_cost,
-    coalesce(input_uncached, 0) + coalesce(cache_read, 0) + coalesce(cache_write_5m, 0) + coalesce(cache_write_1h, 0)
-    + coalesce(output, 0),
+    case
+        when coalesce(input_uncached, cache_read, cache_write_5m, cache_write_1h, output) is not null
+            then coalesce(input_uncached, 0) + coalesce(cache_read, 0) + coalesce(cache_write_5m, 0)
+                + coalesce(cache_write_1h, 0) + coalesce(output, 0)
+    end,
     output
 from unbilled

@@ -81,6 +81,15 @@ def test_a_bill_and_an_estimate_never_add_up() -> None:
     assert total.amounts.total == Decimal(8)
 
 
+def test_tokens_of_estimated_days_are_counted_and_unknown_ones_stay_unknown() -> None:
+    used = [usage("2026-05-03", "ml", "5", output=2, cache_read=3), usage("2026-05-03", "sales", None)]
+    serve([rollup("2026-05-01", "1", team="ml", metered_tokens=7)], used, through="2026-05-03")
+
+    rows = {row.group: row.amounts.metered_tokens for row in selectors.costs(EVERYTHING, by(Dimension.TEAM)).rows}
+
+    assert rows == {("ml",): 12, ("sales",): None}
+
+
 @pytest.mark.parametrize("account", [None, "a linked account that no bill names"])
 def test_usage_of_no_known_account_retires_with_its_providers_newest_bill(account: str | None) -> None:
     used = [
