@@ -61,7 +61,7 @@ class Method(StrEnum):
     """How a part of a charge got its owner (LEDGER: closed list)."""
 
     DIRECT = "direct"
-    TOKEN_SHARE = "token_share"
+    TOKEN_SHARE = "token_share"  # noqa: S105 - no password
     OVER_METERED = "over_metered"
     CAPACITY_SHARE = "capacity_share"
     PLATFORM_SHARE = "platform_share"
@@ -105,7 +105,7 @@ class State(StrEnum):
 class Dataset(StrEnum):
     """Datasets of the lake; `attribution.lake.schemas` has a schema for each."""
 
-    # What a bill says: the FOCUS rows that attribution reads. One partition = (scope, account, period, day).
+    # What a bill says: the FOCUS rows that attribution reads. A partition is (scope, account, period, day).
     CHARGES = "charges"
     # One side of a scope whose bill comes in two files (Azure actual and amortised), before they are merged into CHARGES.
     CHARGES_ACTUAL = "charges_actual"

@@ -1,17 +1,15 @@
 """Every setting checked at start: each finding has an id and the fix."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 
 @register()
-def check_data_folder(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+def check_data_folder(**_: Any) -> list[CheckMessage]:
     """weir.E001: the data folder, or the nearest existing folder above it, can be written."""
     folder: Path = settings.WEIR_HOME
     while not folder.exists() and folder != folder.parent:
@@ -28,7 +26,7 @@ def check_data_folder(app_configs: Sequence[AppConfig] | None, **_: Any) -> list
 
 
 @register()
-def check_engine_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+def check_engine_limits(**_: Any) -> list[CheckMessage]:
     """weir.E002: the engine has at least one thread. weir.E003: its memory limit has a unit."""
     found: list[CheckMessage] = []
     if settings.WEIR_ENGINE_THREADS < 1:
@@ -47,7 +45,7 @@ def check_engine_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> li
 
 
 @register(deploy=True)
-def check_secret_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+def check_secret_key(**_: Any) -> list[CheckMessage]:
     """weir.W001: with several web hosts, the secret key must be the same on all of them."""
     if os.environ.get("WEIR_SECRET_KEY"):
         return []

@@ -5,12 +5,15 @@ started again with a growing pause; one that keeps dying stops everything with a
 Not here: what the children do; settings; the demo.
 """
 
+import contextlib
+import hashlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +33,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A child process: its name, its command, and how many seconds it may run and still count as failed at start."""
+    """A child process: its name (and its log's), its command, what is added to its environment."""
 
     name: str
     command: Sequence[str]
@@ -69,9 +72,6 @@ def broker_socket(home: Path) -> Path:
     path = home / "run" / "valkey.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return path
-    import hashlib
-    import tempfile
-
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}-{digest}" / "valkey.sock"
 
@@ -89,13 +89,16 @@ def programs(home: Path, *, host: str, port: int) -> list[Program]:
         folder.mkdir(parents=True, exist_ok=True)
     sock.parent.chmod(0o700)
     celery = [python, "-m", "celery", "-A", "governance.config"]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     gunicorn = [python, "-m", "gunicorn", "governance.config.wsgi:application", "--workers", "1", "--threads", "8"]
     broker = [valkey, "--port", "0", "--unixsocket", str(sock), "--unixsocketperm", "700", "--dir", str(broker_data)]
     return [
         Program("broker", [*broker, "--appendonly", "yes", "--save", "", "--daemonize", "no"]),
-        Program("web", [*gunicorn, "--bind", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "--timeout", "60"]),
+        Program("web", [*gunicorn, "--bind", address, "--timeout", "60"]),
         Program("worker", [*celery, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]),
-        Program("clock", [*celery, "beat", "--schedule", str(home / "run" / "beat"), "--pidfile=", "--loglevel", "WARNING"]),
+        Program(
+            "clock", [*celery, "beat", "--schedule", str(sock.parent / "beat"), "--pidfile=", "--loglevel=WARNING"]
+        ),
     ]
 
 
@@ -143,7 +146,8 @@ class Supervisor:
                     continue
                 self.failures[program.name] = self.failures.get(program.name, 0) + 1
                 if self.failures[program.name] > RESTARTS_BEFORE_GIVING_UP:
-                    raise StartError(f"the {program.name} keeps stopping: its log {self.log_path(program.name)} says why")
+                    log = self.log_path(program.name)
+                    raise StartError(f"the {program.name} keeps stopping: its log {log} says why")
                 pause(min(0.5 * self.failures[program.name], 3.0))
                 self.start(program)
 
@@ -154,10 +158,8 @@ class Supervisor:
             if child is None:
                 continue
             _signal_group(child, signal.SIGTERM)
-            try:
-                child.wait(STOP_TIMEOUT_SECONDS if program.name != "worker" else STOP_TIMEOUT_SECONDS / 2)
-            except subprocess.TimeoutExpired:
-                pass
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(STOP_TIMEOUT_SECONDS)
             _signal_group(child, signal.SIGKILL)
             child.wait()
 
@@ -176,7 +178,5 @@ class Supervisor:
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)
-    except ProcessLookupError:
-        pass

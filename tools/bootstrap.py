@@ -2,7 +2,7 @@
 
 Usage: python3 tools/bootstrap.py [runtime|dev]
 
-The work is done by uv, fetched by the vendored pip under its hash; where uv has no build for the machine, by pip itself.
+The work is done by uv, which the vendored pip fetches under its hash; where uv has no build for the machine, by pip.
 A stamp in .venv, written last, names the lock it holds; so a second call costs a few milliseconds, and an
 installation that was interrupted is taken up again.
 """
@@ -39,8 +39,10 @@ def installed() -> dict[str, str]:
 
 def is_current(kind: str) -> bool:
     held = installed()
+    if held.get(kind) == lock_digest(kind):
+        return True
     # The development lock is a superset of the runtime one, compiled under it as a constraint.
-    return held.get(kind) == lock_digest(kind) or (kind == "runtime" and held.get("runtime_in_dev") == lock_digest(kind))
+    return kind == "runtime" and held.get("runtime_in_dev") == lock_digest("runtime")
 
 
 def check_existing() -> None:
@@ -51,7 +53,8 @@ def check_existing() -> None:
         return
     if not STAMP.is_file() or not (VENV / "bin" / "python").exists():
         raise BootstrapError(
-            f"the environment in {VENV.name} is half-made or not Weir's own: remove it with 'rm -rf {VENV.name}' and run again"
+            f"the environment in {VENV.name} is half-made or not Weir's own:"
+            f" remove it with 'rm -rf {VENV.name}' and run again"
         )
 
 
@@ -77,7 +80,9 @@ def run(command: list[str], *, quiet: bool = False) -> None:
 
 def pip_command(python: str) -> list[str]:
     if PIP_WHEEL is None or hashlib.sha256(PIP_WHEEL.read_bytes()).hexdigest() != PIP_WHEEL_SHA256:
-        raise BootstrapError("tools/vendor holds no pip wheel with the expected hash: restore it with 'git checkout tools/vendor'")
+        raise BootstrapError(
+            "tools/vendor holds no pip wheel with the expected hash: restore it with 'git checkout tools/vendor'"
+        )
     return [python, str(PIP_WHEEL / "pip")]
 
 

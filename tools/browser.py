@@ -1,4 +1,4 @@
-"""Find the Chromium that the browser tests drive, or get one; print its path. Exit 1 with one sentence where neither works.
+"""Find the Chromium that the browser tests drive, or get one; print its path. Exit 1 with a sentence where neither works.
 
 Order: $CHROME_PATH, a browser on the PATH, the distribution's package (as root, with apt), Playwright's own download.
 """
@@ -32,7 +32,8 @@ def _playwright_path() -> str | None:
 def _attempts() -> list[list[str]]:
     attempts = []
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        attempts += [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]]
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+        attempts += [["apt-get", "update", "-qq"], install]
     return [*attempts, [sys.executable, "-m", "playwright", "install", "chromium"]]
 
 
@@ -45,7 +46,7 @@ def main() -> int:
         subprocess.run(command, check=False, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         path = find()
     if not path:
-        print("Weir: no Chromium for the browser tests: install one (Debian: chromium) or set CHROME_PATH", file=sys.stderr)
+        print("Weir: no Chromium for the browser tests: install chromium or set CHROME_PATH", file=sys.stderr)
         return 1
     print(f"Weir: browser tests use {path}")
     return 0

@@ -1,4 +1,4 @@
-"""What came in: deliveries, their files, the control totals taken from the raw files, and the rows that were kept out."""
+"""What came in: deliveries, their files, the control totals of the raw files, and the rows that were kept out."""
 
 from django.db import models
 

@@ -22,7 +22,7 @@ def test_a_taken_port_is_named_with_the_way_out() -> None:
 
 def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StartError, match="data folder .* can't be written .*set WEIR_HOME"):
+    with pytest.raises(StartError, match=r"data folder .* can't be written .*set WEIR_HOME"):
         check_folder(tmp_path / "file" / "var")
 
 
