@@ -6,7 +6,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from governance.dashboards.frame import person
-from governance.dashboards.middleware import theme_of
 from governance.selectors import owner_names
 
 logger = logging.getLogger(__name__)
@@ -32,13 +31,13 @@ def failed(request: HttpRequest) -> HttpResponse:
     """Reads nothing: what failed may be the database itself."""
     request_id = getattr(request, "request_id", "")
     logger.error("request %s failed", request_id)
-    context = {"request_id": request_id, "theme": theme_of(request)}
+    context = {"request_id": request_id}
     return render(request, "governance/errors/500.html", context, status=500)
 
 
-def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     """A form from a page that was open too long, or from elsewhere."""
-    context = {"request_id": getattr(request, "request_id", ""), "theme": theme_of(request), "reason": reason}
+    context = {"request_id": getattr(request, "request_id", "")}
     return render(request, "governance/errors/csrf.html", context, status=403)
 
 

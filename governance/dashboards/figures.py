@@ -14,7 +14,7 @@ from governance.dashboards import formats
 
 # Heights in CSS pixels of the drawing area in the two layouts; --figure less the margins.
 _WIDE = {"t": 10, "b": 26, "l": 132, "r": 52}
-_NARROW = {"t": 10, "b": 26, "l": 8, "r": 44}
+_NARROW = {"t": 10, "b": 26, "l": 18, "r": 44}
 _WIDE_HEIGHT = 304 - 36
 _LABEL_PITCH = 15
 

@@ -116,10 +116,11 @@ def whole(count: int | None) -> str:
 
 
 def percent(part: Decimal | None, of: Decimal | None, decimals: int = 1) -> str:
-    """`part` of `of` in percent, without the sign %; unknown when the whole is unknown or 0."""
+    """`part` of `of` in percent, without its sign: '41.2'; '<0.1' rather than a 0 that isn't; a dash for no whole."""
     if part is None or not of:
         return UNKNOWN
-    return _fixed(part / of * 100, decimals)
+    value, least = part / of * 100, Decimal(1).scaleb(-decimals)
+    return f"<{least:f}" if 0 < value < least / 2 else _fixed(value, decimals)
 
 
 def change(now: Decimal | None, before: Decimal | None) -> str:

@@ -11,7 +11,6 @@ from attribution import selectors
 from attribution.scope import NOTHING, TeamScope
 from attribution.selectors import ProviderFreshness
 from governance.dashboards import freshness, labels
-from governance.dashboards.middleware import theme_of
 from governance.identity.scoping import memberships_at
 from governance.models import User
 
@@ -43,9 +42,8 @@ def frame(request: HttpRequest, *, page: str, found: Sequence[ProviderFreshness]
 def person(request: HttpRequest) -> dict[str, Any]:
     """The reader as the menu shows them."""
     user = request.user
-    shown: dict[str, Any] = {"theme": theme_of(request)}
-    if isinstance(user, User):
-        held = memberships_at(user, timezone.now()).select_related("team").order_by("id")
-        roles = [labels.role(each.role, each.team.name if each.team else None) for each in held]
-        shown |= {"person": user, "initials": labels.initials(user.name or user.email), "roles": ", ".join(roles)}
-    return shown
+    if not isinstance(user, User):
+        return {}
+    held = memberships_at(user, timezone.now()).select_related("team").order_by("id")
+    roles = [labels.role(each.role, each.team.name if each.team else None) for each in held]
+    return {"person": user, "initials": labels.initials(user.name or user.email), "roles": ", ".join(roles)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from attribution.queries import Dimension, Granularity
 from attribution.selectors import Amounts, CostTable, UnitCostRow
-from attribution.vocabulary import TokenType
+from attribution.vocabulary import TOKEN_BUCKETS, TokenType
 from governance.dashboards import figures, formats, labels, palette
 from governance.dashboards.bar import Bar
 from governance.dashboards.context import Context, against_days, buckets_of
@@ -243,21 +243,28 @@ def _price(page: Context, key: str | None, unit: UnitCostRow | None) -> Decimal 
     return overall.micros_per_token.get(key or "") if overall else None
 
 
+def _cache_share(unit: UnitCostRow | None) -> Decimal | None:
+    """Cache reads of all input tokens."""
+    read, inputs = _cache_counts(unit)
+    return Decimal(read) / inputs if read is not None and inputs else None
+
+
+def _cache_counts(unit: UnitCostRow | None) -> tuple[int | None, int]:
+    """Tokens read from a cache, and all input tokens that are known."""
+    tokens = unit.tokens if unit else {}
+    known = [
+        count for each in TOKEN_BUCKETS if each is not TokenType.OUTPUT and (count := tokens.get(each)) is not None
+    ]
+    return tokens.get(TokenType.CACHE_READ), sum(known)
+
+
 def _cache(unit: UnitCostRow | None) -> Shown:
-    """Cache reads of all input tokens, percent."""
     if unit is None:
         return Shown(formats.UNKNOWN, NO_UNIT)
-    inputs = (
-        TokenType.INPUT_UNCACHED.value,
-        TokenType.CACHE_READ.value,
-        TokenType.CACHE_WRITE_5M.value,
-        TokenType.CACHE_WRITE_1H.value,
-    )
-    known = [count for each in inputs if (count := unit.tokens.get(each)) is not None]
-    read = unit.tokens.get(TokenType.CACHE_READ.value)
-    if read is None or not sum(known):
+    read, inputs = _cache_counts(unit)
+    if read is None or not inputs:
         return Shown(formats.UNKNOWN, "Cache reads are not known here")
-    return Shown(formats.percent(Decimal(read), Decimal(sum(known)), 0), f"{read:,} of {sum(known):,} input tokens")
+    return Shown(formats.percent(Decimal(read), Decimal(inputs), 0), f"{read:,} of {inputs:,} input tokens")
 
 
 def _sort_key(page: Context, key: str | None, now: Amounts, before: Amounts | None) -> tuple[Any, ...]:
@@ -276,8 +283,7 @@ def _sort_key(page: Context, key: str | None, now: Amounts, before: Amounts | No
         earlier = before.total if before and before.total else None
         value = (now.total - earlier) / abs(earlier) if now.total is not None and earlier else None
     elif column == "cache":
-        text = _cache(_unit_row(page, key)).text
-        value = None if text == formats.UNKNOWN else Decimal(text)
+        value = _cache_share(_unit_row(page, key))
     return (value is not None, value or 0, now.total or 0)
 
 

@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from governance.dashboards.bar import Bar
+from governance.dashboards.middleware import theme_of
 from governance.dashboards.shown import Shown
 
 register = template.Library()
@@ -51,6 +52,13 @@ def icon(name: str, css: str = "") -> SafeString:
         css,
         mark_safe(_ICONS[name]),  # noqa: S308
     )
+
+
+@register.simple_tag(takes_context=True)
+def page_theme(context: template.Context) -> str:
+    """The theme that the reader chose; 'system' when none is."""
+    request = context.get("request")
+    return theme_of(request) if request is not None else "system"
 
 
 @register.simple_tag

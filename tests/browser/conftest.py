@@ -96,14 +96,31 @@ def _served(home: Path, kind: str) -> Iterator[Site]:
         server.communicate()
 
 
+def sign_in(page: Page, email: str) -> None:
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda address: "/sign-in" not in address)
+
+
+@pytest.fixture(scope="session")
+def signed_in() -> dict[tuple[str, str], Any]:
+    """The cookies of people who have signed in: doing so once a person spares a slow hash a test."""
+    return {}
+
+
 @pytest.fixture
-def open_as(browser: Browser) -> Iterator[Callable[..., Page]]:
+def open_as(browser: Browser, signed_in: dict[tuple[str, str], Any]) -> Iterator[Callable[..., Page]]:
     """Opens a page in a context of its own, signed in as somebody; `messages` collects what the console says."""
     contexts: list[BrowserContext] = []
 
     def opened(site: Site, email: str = "", *, width: int = 1440, scheme: str = "light", path: str = "/") -> Page:
         context = browser.new_context(
-            base_url=site.address, viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=width < 500
+            base_url=site.address,
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            has_touch=width < 500,
+            storage_state=signed_in.get((site.address, email)),
         )
         contexts.append(context)
         page = context.new_page()
@@ -111,10 +128,9 @@ def open_as(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: page.messages.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: page.messages.append(f"error: {error}"))
         page.goto(path)
-        if email:
-            page.get_by_label("Email").fill(email)
-            page.get_by_label("Password").fill(PASSWORD)
-            page.get_by_role("button", name="Sign in").click()
+        if email and (site.address, email) not in signed_in:
+            sign_in(page, email)
+            signed_in[site.address, email] = context.storage_state()
         return page
 
     yield opened

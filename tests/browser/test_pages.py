@@ -82,7 +82,10 @@ def test_wrong_passwords_are_refused_in_words(company, open_as: Callable[..., Pa
 
 
 def test_signing_in_leads_to_the_page_that_was_asked_for_and_out_again(company, open_as: Callable[..., Page]) -> None:
-    page = open_as(company, OWNER, path="/data")
+    page = open_as(company, path="/data")
+    page.get_by_label("Email").fill(OWNER)
+    page.get_by_label("Password").fill("a long password for tests")
+    page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Data", exact=True)).to_be_visible()
 
     page.locator(".person summary").click()
