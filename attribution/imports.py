@@ -58,7 +58,7 @@ def residue_text(residue: Decimal) -> str:
 def file_summary(shown: str, form: str, tally: FileTally, duplicate_of: str) -> dict[str, object]:
     """One file as `ingest --json` prints it; amounts are exact texts by currency."""
     summary: dict[str, object] = {
-        "path": shown,
+        "path": shown.encode("utf-8", "backslashreplace").decode(),
         "format": form,
         "provider": providers_text(tally),
         "rows_read": tally.rows_read,

@@ -23,9 +23,11 @@ import pyarrow.compute as pc
 from django.conf import settings
 
 from attribution import imports
+from attribution.imports import SecondAuthority
 from attribution.lake import catalogue
 from attribution.lake.catalogue import PartitionKey, Staged, Stale
 from attribution.lake.engine import Engine
+from attribution.lake.partitions import MAX_NAME
 from attribution.lake.schemas import CHARGES
 from attribution.models import Delivery, Revision
 from attribution.sources.billing.base import BillingFormat, UnreadableFile
@@ -115,12 +117,13 @@ def ingest_billing(
 
     scope: the delivery's name for all rows (--scope), else made from manifest or row. replace: allow that most of a
     period vanishes. progress: called with (bytes done, bytes in all).
-    Raises UnreadableDelivery, DeliveryRefused, and the lake's and engine's errors; nothing is changed then.
+    Raises UnreadableDelivery, DeliveryRefused, SecondAuthority, and the lake's and engine's errors; then nothing is
+    changed.
     """
     paths = list(paths)
     try:
         return _ingest(paths, scope, replace, progress)
-    except (UnreadableDelivery, DeliveryRefused) as error:
+    except (UnreadableDelivery, DeliveryRefused, SecondAuthority) as error:
         imports.record_failure(_source(paths, scope), str(error))
         raise
 
@@ -129,6 +132,7 @@ def _ingest(paths: Sequence[str], scope: str, replace: bool, progress: Progress 
     try:
         planned = plan(paths, scope)
         files = with_sides(planned.files)
+        _refuse_odd_scopes(files)
     except UnreadableFile as error:
         raise UnreadableDelivery([error]) from error
     with _folder() as folder, catalogue.open_engine() as engine:
@@ -137,6 +141,15 @@ def _ingest(paths: Sequence[str], scope: str, replace: bool, progress: Progress 
         content = _content(spool, reports)
         changes = _publish(_Run(spool, engine, reports, content), replace=replace, source=_source(paths, scope))
     return IngestSummary(changes, reports, planned.passed_over)
+
+
+def _refuse_odd_scopes(files: Sequence[PlannedFile]) -> None:
+    for scope in {one.scope for one in files}:
+        if len(scope) > MAX_NAME or not scope.isprintable():
+            raise DeliveryRefused(
+                f"the delivery's name {scope[:60]!r} has {len(scope)} characters; a name is printable and has at most "
+                f"{MAX_NAME}. Give a short one with --scope"
+            )
 
 
 def _publish(run: "_Run", *, replace: bool, source: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from attribution.imports import SecondAuthority
 from attribution.ingest import DeliveryRefused, IngestSummary, UnreadableDelivery, ingest_billing
@@ -46,6 +47,8 @@ class Command(BaseCommand):
             run(options)
         except (UnreadableDelivery, UnreadableFile, DeliveryRefused, SecondAuthority, LakeError, EngineError) as error:
             raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"the database refused ({error}); `manage.py migrate` prepares a new one") from error
         except OSError as error:
             raise CommandError(f"cannot write to the data folder or read a file: {error}") from error
 

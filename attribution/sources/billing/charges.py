@@ -143,7 +143,7 @@ class FileStager:
             pc.is_in(staged.column("row"), value_set=alive.combine_chunks()),
             pc.is_in(staged.column("fate"), value_set=pa.array(["kept", "created"])),
         )
-        leaving = staged.filter(on_all)
+        leaving = staged if pc.all(on_all).as_py() else staged.filter(on_all)
         tally.rows_created += leaving.num_rows - len(alive)
         tally.rows_kept += leaving.num_rows
         for group in pc.value_counts(leaving.column("provider")).to_pylist():
@@ -198,9 +198,15 @@ def _ordered(staged: pa.Table, count: int, form: BillingFormat) -> pa.Table:
     if missing:
         raise BrokenModel(f"{form.model} gives no {', '.join(missing)}")
     staged = staged.select(STAGED.names).cast(STAGED)
-    staged = staged.take(pc.sort_indices(staged, sort_keys=[("row", "ascending")]))
+    each_once = pa.array(range(count), pa.int64())
+    if staged.column("row").combine_chunks().equals(each_once):
+        # The usual chunk: nothing created, nothing moved.
+        if not pc.any(pc.equal(staged.column("fate"), "created")).as_py():
+            return staged
+    else:
+        staged = staged.take(pc.sort_indices(staged, sort_keys=[("row", "ascending")]))
     rows = pc.filter(staged.column("row"), pc.not_equal(staged.column("fate"), "created")).combine_chunks()
-    if len(rows) != count or not rows.equals(pa.array(range(count), pa.int64())):
+    if not rows.equals(each_once):
         raise BrokenModel(f"{form.model} made {len(rows)} rows of {count}; it must give each raw row once")
     return staged
 

@@ -20,6 +20,7 @@ CHUNK_ROWS = 20_000
 DOCUMENT_BYTES = 256 << 20  # one JSON value that has to be read whole
 _DECODER = msgspec.json.Decoder(float_hook=str)
 _DAMAGED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNPRINTABLE = "(not readable)"
 _SPACE = b" \t\r\n"
 _MAX_DEPTH = 6
 
@@ -216,9 +217,15 @@ def _text(value: Any) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return str(value)
+    try:
+        return (
+            json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            if isinstance(value, dict | list)
+            else str(value)
+        )
+    except (RecursionError, ValueError):
+        # Nested a thousand times, or a number of thousands of digits: nothing that a column of a bill holds.
+        return _UNPRINTABLE
 
 
 def _chunk(batch: list[tuple[int, Any]], selection: Selection, nulls: frozenset[str]) -> RawChunk:

@@ -156,6 +156,18 @@ def test_a_wrong_json_line_is_quarantined(run, write, bills):
     assert [one["line"] for one in file["quarantine"]] == [2, 3]
 
 
+def test_absurd_json_is_quarantined(run, write, bills):
+    row = json.dumps({**bills.FOCUS_ROW, "BilledCost": "@"})
+    deep, long = row.replace('"@"', "[" * 900 + "]" * 900), row.replace('"@"', "9" * 5000)
+    file = run(write("rows.json", "\n".join([json.dumps(dict(bills.FOCUS_ROW)), deep, long])))
+    assert (file["rows_kept"], file["rows_quarantined"]) == (1, 2)
+
+
+def test_a_name_that_is_too_long_is_refused(lake, write, bills):
+    with pytest.raises(CommandError, match="has 301 characters"):
+        call_command("ingest", "billing", write("bill.csv", bills.focus_text({})), "--scope", "x" * 301)
+
+
 def test_a_cut_array_is_refused(run, write, bills):
     text = json.dumps([dict(bills.FOCUS_ROW)] * 2)
     with pytest.raises(CommandError, match=r"JSON|no proper end"):
