@@ -14,7 +14,7 @@ from attribution.sources.telemetry.rows import INCOMING
 
 # INCOMING, and which file of the run a row came from.
 SPOOLED = INCOMING.append(pa.field("file", pa.int32()))
-MAX_ROWS = 250_000  # in memory, and merged at a time
+MAX_ROWS = 125_000  # in memory, and merged at a time
 
 
 class Spool:
