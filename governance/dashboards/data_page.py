@@ -36,7 +36,7 @@ class MatrixRow:
 @dataclass(frozen=True)
 class Matrix:
     currency: str
-    months: tuple[str, ...]
+    months: tuple[tuple[str, bool], ...]  # its name, and whether it is still open
     rows: tuple[MatrixRow, ...]
     totals: tuple[tuple[Shown, str, bool], ...]
     outside: tuple[tuple[Shown, str], ...]  # what is not inference, and its share of the bill
@@ -131,10 +131,10 @@ _FIXES = (
 _FIX_OTHERWISE = "Correct the row at its source and ingest the file again; rows that were kept do not change."
 
 
-def matrices(rows: Sequence[ReconciliationRow], *, chosen: str, all_months: bool) -> tuple[Matrix, ...]:
+def matrices(rows: Sequence[ReconciliationRow], *, chosen: str, all_months: bool, today: date) -> tuple[Matrix, ...]:
     """One matrix a currency. chosen: the `link` of the cell whose proof is open."""
     currencies = sorted({row.currency for row in rows}, key=lambda each: (each != "USD", each))
-    return tuple(_matrix(rows, currency, chosen, all_months) for currency in currencies)
+    return tuple(_matrix(rows, currency, chosen, all_months, today) for currency in currencies)
 
 
 def cell_key(row: ReconciliationRow) -> str:
@@ -201,14 +201,19 @@ def summary(rows: Sequence[ReconciliationRow], sources: Sequence[SourceRow]) -> 
     return f"{working} {len(wrong)} of {_count(months, 'account month')} do not reconcile."
 
 
-def source_lines(rows: Sequence[SourceRow], today: date) -> tuple[SourceLine, ...]:
+def source_lines(rows: Sequence[SourceRow], today: date, imports: Sequence[ImportRow] = ()) -> tuple[SourceLine, ...]:
+    """The sources; `imports` tell all providers of one that brings in the bills of several."""
+    providers: dict[str, set[str]] = defaultdict(set)
+    for file in imports:
+        providers[file.source].update(file.provider.split(","))
     states = {"done": ("ok", "Working"), "running": ("none", "Running"), "failed": ("bad", "Failed")}
     lines = []
     for row in rows:
         state, words = states.get(row.status, ("warn", row.status.capitalize()))
         if row.status == "failed":
             words = f"Failed {formats.moment(row.last_started, today)}"
-        provider = ", ".join(labels.provider(each) for each in row.provider.split(","))
+        found = providers[row.source] | set(row.provider.split(","))
+        provider = ", ".join(labels.provider(each) for each in sorted(found) if each)
         lines.append(
             SourceLine(
                 name=row.source,
@@ -289,7 +294,7 @@ def fix_of(reason: str) -> str:
     return next((fix for part, fix in _FIXES if part in words), _FIX_OTHERWISE)
 
 
-def _matrix(rows: Sequence[ReconciliationRow], currency: str, chosen: str, all_months: bool) -> Matrix:
+def _matrix(rows: Sequence[ReconciliationRow], currency: str, chosen: str, all_months: bool, today: date) -> Matrix:
     mine = [row for row in rows if row.currency == currency]
     every = sorted({row.billing_period for row in mine})
     months = every if all_months else every[-MONTHS_AT_FIRST:]
@@ -299,7 +304,7 @@ def _matrix(rows: Sequence[ReconciliationRow], currency: str, chosen: str, all_m
         cells[row.provider, row.billing_period].append(row)
     return Matrix(
         currency=currency,
-        months=tuple(formats.month(each) for each in months),
+        months=tuple((formats.month(each), each >= f"{today:%Y-%m}") for each in months),
         rows=tuple(
             MatrixRow(
                 labels.provider(provider),

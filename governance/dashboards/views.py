@@ -91,15 +91,17 @@ def data(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("cell") or data_page.default_cell(reconciled)
     kept_out = selectors.quarantine(scope, limit=SHOWN_QUARANTINE)
     all_months = request.GET.get("months") == "all"
+    imports = selectors.imports(scope, limit=RECENT_FILES)
+    lines = data_page.source_lines(sources, today, imports)
     context = frame(request, page="data") | {
         "summary": data_page.summary(reconciled, sources),
-        "failed": [each for each in data_page.source_lines(sources, today) if each.state == "bad"],
+        "failed": [each for each in lines if each.state == "bad"],
         "wrong": [row for row in reconciled if row.difference],
-        "matrices": data_page.matrices(reconciled, chosen=chosen, all_months=all_months),
+        "matrices": data_page.matrices(reconciled, chosen=chosen, all_months=all_months, today=today),
         "all_months": all_months,
         "proof": data_page.proof(reconciled, chosen),
-        "sources": data_page.source_lines(sources, today),
-        "imports": data_page.import_lines(selectors.imports(scope, limit=RECENT_FILES), today),
+        "sources": lines,
+        "imports": data_page.import_lines(imports, today),
         "quarantine": data_page.quarantine_lines(kept_out, today),
         "quarantined_rows": sum(row.count for row in kept_out),
     }

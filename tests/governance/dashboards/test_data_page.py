@@ -27,7 +27,7 @@ def row(**changed: object) -> ReconciliationRow:
 
 def test_a_cell_adds_the_accounts_and_its_proof_names_each() -> None:
     rows = [row(), row(billing_account_id="222", billed=Decimal(10), attributed=Decimal(10), unattributed={})]
-    (matrix,) = data_page.matrices(rows, chosen="aws:2026-10:USD", all_months=False)
+    (matrix,) = data_page.matrices(rows, chosen="aws:2026-10:USD", all_months=False, today=TODAY)
     cell = matrix.rows[0].cells[0]
     proof = data_page.proof(rows, "aws:2026-10:USD")
 
@@ -44,7 +44,7 @@ def test_a_cell_adds_the_accounts_and_its_proof_names_each() -> None:
 
 def test_differences_of_two_accounts_do_not_cancel_out() -> None:
     rows = [row(difference=Decimal("0.01")), row(billing_account_id="222", difference=Decimal("-0.01"))]
-    (matrix,) = data_page.matrices(rows, chosen="", all_months=False)
+    (matrix,) = data_page.matrices(rows, chosen="", all_months=False, today=TODAY)
     cell = matrix.rows[0].cells[0]
 
     assert cell is not None
@@ -60,17 +60,23 @@ def test_a_difference_in_the_last_digit_is_shown_in_full() -> None:
 
 
 def test_currencies_have_a_matrix_each() -> None:
-    matrices = data_page.matrices([row(currency="EUR"), row()], chosen="", all_months=False)
+    matrices = data_page.matrices([row(currency="EUR"), row()], chosen="", all_months=False, today=TODAY)
     assert [matrix.currency for matrix in matrices] == ["USD", "EUR"]
 
 
 def test_six_months_are_shown_at_first_and_all_on_request() -> None:
     rows = [row(billing_period=f"2026-{month:02}") for month in range(1, 11)]
-    (few,) = data_page.matrices(rows, chosen="", all_months=False)
-    (every,) = data_page.matrices(rows, chosen="", all_months=True)
+    (few,) = data_page.matrices(rows, chosen="", all_months=False, today=TODAY)
+    (every,) = data_page.matrices(rows, chosen="", all_months=True, today=TODAY)
 
-    assert (few.months[0], len(few.months), few.hidden_months) == ("May 2026", 6, 4)
+    assert (few.months[0], len(few.months), few.hidden_months) == (("May 2026", False), 6, 4)
     assert (len(every.months), every.hidden_months) == (10, 0)
+
+
+def test_a_month_that_is_not_over_is_marked_open() -> None:
+    rows = [row(), row(billing_period="2026-11")]
+    (matrix,) = data_page.matrices(rows, chosen="", all_months=False, today=TODAY)
+    assert matrix.months == (("Oct 2026", False), ("Nov 2026", True))
 
 
 def test_the_proof_that_opens_first_is_the_one_that_departs() -> None:
