@@ -217,7 +217,7 @@ class RuleBook:
 
     def epochs(self, first: date, end: date, extra: Iterable[date | None] = ()) -> list[tuple[date, date]]:
         """[first, end) cut where a rule or a placement begins or ends: inside a piece every day has the same rules."""
-        dated = [*self.rules, *self.memberships]
+        dated: list[Rule | Membership] = [*self.rules, *self.memberships]
         cuts = {cut for item in dated for cut in (item.valid_from, item.valid_to)} | set(extra)
         marks = sorted({first, end} | {cut for cut in cuts if cut is not None and first < cut < end})
         return list(pairwise(marks))
@@ -232,9 +232,10 @@ class RuleBook:
 
     def version(self, first: date, end: date) -> str:
         """A short hash of what can matter in [first, end); rules valid at other times don't change it."""
+        dated: list[Rule | Membership] = [*self._ordered, *sorted(self.memberships, key=repr)]
         overlapping = [
             repr(item)
-            for item in (*self._ordered, *sorted(self.memberships, key=repr))
+            for item in dated
             if (item.valid_from is None or item.valid_from < end) and (item.valid_to is None or first < item.valid_to)
         ]
         return sha256("\n".join(overlapping).encode()).hexdigest()[:12]

@@ -309,8 +309,8 @@ def _files(dataset: Dataset, revisions: Iterable[Revision]) -> Files:
 def _register(model: type[Team] | type[Project], slugs: frozenset[str]) -> None:
     """Teams and projects that rules found by name are listed as discovered, for a person to confirm."""
     known = set(model.objects.filter(slug__in=slugs).values_list("slug", flat=True))
-    new = [model(slug=slug, name=slug, discovered=True) for slug in sorted(slugs - known)]
-    model.objects.bulk_create(new, ignore_conflicts=True)  # type: ignore[attr-defined]
+    for slug in sorted(slugs - known):
+        model.objects.get_or_create(slug=slug, defaults={"name": slug, "discovered": True})
 
 
 # How far each bill reaches

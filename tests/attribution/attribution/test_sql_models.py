@@ -430,7 +430,7 @@ def test_ledger_splits_every_amount_by_one_set_of_weights_and_mirrors_negatives(
     )
     by = weights(("w", "a", "a", 1, 100), ("w", "b", "b", 2, 201))
     found = engine.run("marts/ledger", params={"platform": False}, inputs={"cells": billed, "weights": by})
-    # 10 units over 1 : 2: floor(10/3) = 3 and 7. Telemetry over 30 and 10 tokens: a's 100 is 75 and 25, b's 201 150 and 51.
+    # 10 units over 1 : 2: floor(10/3) = 3 and 7. Telemetry over 30 and 10 tokens: 100 is 75 and 25; 201 is 150 and 51.
     columns = (
         "cell_id",
         "team",
