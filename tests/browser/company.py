@@ -1,15 +1,13 @@
 """Run as a program with WEIR_HOME set: make a small company's data, from native bills to the serving file, and people.
 
-Prints one JSON object: the days of its last whole month, and that month's total in the truth and in the ledger.
+Prints one JSON object: the days of its last whole month, and that month's total in the ledger.
 """
 
-import csv
 import json
 import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 PASSWORD = "a long password for tests"
 
@@ -42,7 +40,6 @@ def load(now: datetime) -> dict[str, str]:
     from attribution.ingest import ingest_billing
     from attribution.ingest_telemetry import ingest_telemetry
     from attribution.models import Team
-    from attribution.pricing import book  # noqa: F401  (the price book's module must import)
     from attribution.services import attribute
     from attribution.simulator.run import Plan, simulate
     from governance.identity import services
@@ -63,11 +60,11 @@ def load(now: datetime) -> dict[str, str]:
     for name, role, where in (("Olga Owner", Role.OWNER, None), ("Liam Lead", Role.LEAD, team)):
         email = f"{role.value}@example.org"
         services.create_person(email=email, name=name, role=role, team=where, password=PASSWORD, now=now)
-    return totals(folder, start)
+    return totals(start)
 
 
-def totals(folder: Path, start: date) -> dict[str, str]:
-    """Effective cost of inference and platform on the days of the first month, from the ledger and from the truth."""
+def totals(start: date) -> dict[str, str]:
+    """Effective cost of inference and platform on the days of the first month, as the ledger has it."""
     from attribution.lake import catalogue
     from attribution.money import exact_sum
     from attribution.vocabulary import Dataset
@@ -75,16 +72,8 @@ def totals(folder: Path, start: date) -> dict[str, str]:
     end = (start + timedelta(days=32)).replace(day=1)
     rows = [row for one in catalogue.current(Dataset.LEDGER) for row in catalogue.read_table(one).to_pylist()]
     mine = [row for row in rows if start <= row["day"] < end and row["charge_scope"] != "other"]
-    with (folder / "truth" / "costs.csv").open(newline="") as lines:
-        truth = exact_sum(
-            Decimal(row["billed_cost"]) for row in csv.DictReader(lines) if row["billing_period"] == f"{start:%Y-%m}"
-        )
-    return {
-        "start": f"{start}",
-        "end": f"{end}",
-        "ledger": f"{exact_sum(row['effective_cost'] or Decimal(0) for row in mine):f}",
-        "billed_truth": f"{truth:f}",
-    }
+    ledger = exact_sum(row["effective_cost"] or Decimal(0) for row in mine)
+    return {"start": f"{start}", "end": f"{end}", "ledger": f"{ledger:f}"}
 
 
 if __name__ == "__main__":
