@@ -5,8 +5,7 @@
 -- Grouped by the series' number alone, then named: ten million requests meet two integers, not twenty texts.
 with hourly as (
     select
-        -- A cast once: truncating a time with a zone asks the zone's rules for each row, and took twice as long.
-        date_trunc('hour', cast(completed_at as timestamp)) as hour,
+        date_trunc('hour', utc_clock(completed_at)) as hour,
         series_id,
         sum(requests) as requests,
         sum(case when input_uncached is null and output is null then requests else 0 end) as requests_without_usage,
@@ -19,7 +18,7 @@ with hourly as (
         sum(reasoning) as reasoning,
         sum(estimated_cost) as estimated_cost
     from requests
-    group by date_trunc('hour', cast(completed_at as timestamp)), series_id
+    group by date_trunc('hour', utc_clock(completed_at)), series_id
 )
 
 select

@@ -161,6 +161,34 @@ def usage_days(engine: DuckDBEngine, *rows: dict[str, Any], **uses: bool) -> pa.
     return engine.run("marts/usage_days", params={**USES, **uses}, inputs={"usage_hourly": usage(*rows), "days": DAYS})
 
 
+def test_usage_hourly_counts_requests_by_the_utc_hour_and_series(engine: DuckDBEngine) -> None:
+    # One microsecond before and at two o'clock; a request without usage; a failed one.
+    start = datetime(2026, 5, 4, 1, 59, 59, 999_999, tzinfo=UTC)
+    at_two = datetime(2026, 5, 4, 2, tzinfo=UTC)
+    requests = table(
+        "completed_at:time series_id:int requests:int input_uncached:int output:int estimated_cost:money error:bool",
+        (start, 1, 1, 10, 5, "0.5", False),
+        (start, 1, 3, None, 7, "0.25", False),
+        (at_two, 1, 1, None, None, None, True),
+        (at_two, 2, 1, 1, 1, None, False),
+    )
+    requests = with_nulls(requests, "int", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning")
+    series = table("series_id:int team price_status", (1, "a", "priced"), (2, "b", "unpriced"), day=DAY)
+    facts = "provider endpoint billing_account_id sub_account_id region routing tier context_band model publisher pool"
+    rest = "project environment api_key principal service price_version"
+    series = with_nulls(series, "text", *facts.split(), *rest.split())
+    found = engine.run(
+        "marts/usage_hourly", params={"source": "gateway"}, inputs={"requests": requests, "series": series}
+    )
+    columns = ("hour", "team", "requests", "requests_without_usage", "errors", "output", "estimated_cost")
+    assert shown(found, *columns, "unpriced_requests", "input_uncached") == [
+        (start.replace(minute=0, second=0, microsecond=0), "a", 4, 0, 0, 12, "0.75", 0, 10),
+        (at_two, "a", 1, 1, 1, None, None, 0, None),
+        (at_two, "b", 1, 0, 0, 1, None, 1, 1),
+    ]
+    assert found["day"].to_pylist() == [DAY] * 3
+
+
 def test_usage_days_sums_hours_and_hides_what_nobody_looks_at(engine: DuckDBEngine) -> None:
     noon = datetime(2026, 5, 4, 12, tzinfo=UTC)
     found = usage_days(
