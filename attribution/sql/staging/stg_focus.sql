@@ -9,6 +9,9 @@ with issued as (
             when lower(invoice_issuer_name) like '%amazon%' or lower(invoice_issuer_name) like 'aws%' then 'aws'
             when lower(invoice_issuer_name) like '%microsoft%' then 'azure'
             when lower(invoice_issuer_name) like '%google%' then 'gcp'
+            -- Google's own FOCUS export names nobody on tax rows; its cost types and account ids are its own.
+            when x_native_type in ('regular', 'tax', 'adjustment', 'rounding_error')
+                and billing_account_id like '______-______-______' then 'gcp'
         end as issuer_slug
     from raw
 ),

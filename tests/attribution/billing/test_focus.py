@@ -131,3 +131,9 @@ def test_gzip_and_utf16_are_read(lake, bills, write):
     assert ingest_billing([write("b.csv", text.encode("utf-16"))]).changes == 0
     assert ingest_billing([write("c.csv", "\ufeff" + text)]).changes == 0
     assert bills.charges()[0]["charge_description"] == 'größer, "mehr"\nzweite Zeile'
+
+
+def test_googles_own_export_names_nobody_on_tax_rows(take):
+    nobody = {"ProviderName": "", "InvoiceIssuerName": "", "PublisherName": "", "ChargeCategory": "Tax"}
+    (row,) = take({**nobody, "BillingAccountId": "0A0101-F0FFF0-61C528", "x_CostType": "tax"})
+    assert (row["provider"], row["scope"]) == ("gcp", "gcp/focus/0A0101-F0FFF0-61C528")
