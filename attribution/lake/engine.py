@@ -46,7 +46,7 @@ _MACROS = (
                 and (cast(a as hugeint) < 0) <> (cast(b as hugeint) < 0) then cast(b as hugeint) else 0 end
     end
     """,
-    # The UTC wall clock of an instant, without a zone; a cast asks the session's zone for every row: four times as long.
+    # The UTC wall clock of an instant, without a zone; a cast asks the session's zone for each row: four times as long.
     "create macro utc_clock(t) as make_timestamp(epoch_us(t))",
 )
 

@@ -1,5 +1,4 @@
 """The load of the attribution's benchmark: raw requests with 1 % duplicates, their series, and bills to match.
-Deterministic.
 
 One provider and one month: 20 projects of 8 teams in three sub accounts, 12 models, three regions; one tagged sub
 account; some keys that no rule knows; days on which telemetry misses a model; lines of services that are no inference.

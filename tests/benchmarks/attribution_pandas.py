@@ -1,6 +1,6 @@
-"""The same attribution as a capable pandas user would write it: frames, groupby, merge; money as Decimals and whole
-units.
+"""The same attribution as a capable pandas user would write it: frames, groupby, merge.
 
+Two ways: from the raw rows, all at once, as pandas keeps no lake; and from our lake, a day at a time.
 It knows this load's rules only (tags, tolerance, unmetered, bypass, other services) and no others, so it does less than
 the product.
 """
@@ -10,7 +10,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks.attribution_load import METERS, MODELS, Load
+from tests.benchmarks.attribution_load import METERS, MODELS, Load, rates, series_facts
 
 UNIT = 10**18
 BUCKETS = [bucket for bucket, _ in METERS]
@@ -19,9 +19,10 @@ OWNER = ["team", "project", "api_key"]
 COSTS = ["billed_cost", "effective_cost", "list_cost", "contracted_cost", "pricing_quantity"]
 
 
-def attribute(load: Load) -> pd.DataFrame:
-    """The ledger's compared columns."""
-    usage, _ = _usage(load)
+def attribute(load: Load, *, raw: bool) -> pd.DataFrame:
+    """The ledger's compared columns. raw: from the raw rows, with their duplicates; else from REQUESTS and SERIES."""
+    hourly = _hourly_of_raw(load) if raw else _hourly_of_lake(load)
+    usage, _ = _usage(hourly)
     cells = _cells(load)
     other = cells[cells["model"].isna()].assign(
         method="unattributed", reason="other_scope", team=None, project=None, api_key=None
@@ -37,20 +38,50 @@ def attribute(load: Load) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def _usage(load: Load) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tokens by place, bucket and owner, and the hourly usage with its estimate (which the product makes as well)."""
-    columns = ["completed_at", "series_id", "requests", "input_uncached", "cache_read", "cache_write_5m",
-    "cache_write_1h", "output", "reasoning", "estimated_cost", "error"]  # fmt: skip
+def _hourly_of_raw(load: Load) -> pd.DataFrame:
+    """Deduplicated, estimated and summed to the hour, with what the series says."""
+    columns = [
+        "day",
+        "request_key",
+        "completed_at",
+        "series",
+        "requests",
+        *BUCKETS,
+        "cache_write_1h",
+        "reasoning",
+        "error",
+    ]
+    requests = pd.concat([pd.read_parquet(load.raw(day), columns=columns) for day in load.days], ignore_index=True)
+    requests = requests.drop_duplicates(["day", "request_key"])
+    facts = series_facts().to_pandas()
+    prices = rates().to_pandas().pivot(index="model", columns="bucket", values="nano_per_thousand")
+    # Dollars of one token in units of 1e-12; whole numbers, so that sums are exact.
+    requests["estimated_cost"] = 0
+    for bucket in BUCKETS:
+        price = facts["model"].map(prices[bucket]).to_numpy()
+        requests["estimated_cost"] += requests[bucket] * price[requests["series"].to_numpy()]
+    requests["hour"] = requests["completed_at"].dt.floor("h")
+    sums = ["requests", *BUCKETS, "cache_write_1h", "reasoning", "error", "estimated_cost"]
+    hourly = requests.groupby(["day", "hour", "series"], sort=False)[sums].sum().reset_index()
+    return hourly.merge(facts, on="series")
+
+
+def _hourly_of_lake(load: Load) -> pd.DataFrame:
+    sums = ["requests", *BUCKETS, "cache_write_1h", "reasoning", "error", "estimated_cost"]
     hourly = []
     for day in load.days:
-        requests = pd.read_parquet(load.made("requests", day), columns=columns)
+        requests = pd.read_parquet(load.made("requests", day), columns=["completed_at", "series_id", *sums])
         requests["hour"] = requests["completed_at"].dt.floor("h")
-        sums = requests.groupby(["hour", "series_id"], sort=False)[columns[2:]].sum()
-        series = pd.read_parquet(load.made("series", day))
-        hourly.append(sums.reset_index().merge(series, on="series_id").assign(day=day))
-    usage = pd.concat(hourly, ignore_index=True)
-    owned = usage.groupby([*PLACE, *OWNER], dropna=False, sort=False)[[*BUCKETS, "estimated_cost"]].sum().reset_index()
-    tokens = owned.melt([*PLACE, *OWNER], BUCKETS, "token_type", "tokens")
+        of_day = requests.groupby(["hour", "series_id"], sort=False)[sums].sum().reset_index()
+        hourly.append(of_day.merge(pd.read_parquet(load.made("series", day)), on="series_id").assign(day=day))
+    return pd.concat(hourly, ignore_index=True)
+
+
+def _usage(hourly: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tokens by place, bucket and owner; and the owned usage with its estimate, which the product makes as well."""
+    by = [*PLACE, *OWNER]
+    owned = hourly.groupby(by, dropna=False, sort=False)[[*BUCKETS, "estimated_cost"]].sum().reset_index()
+    tokens = owned.melt(by, BUCKETS, "token_type", "tokens")
     return tokens[tokens["tokens"] > 0], owned
 
 
