@@ -52,6 +52,7 @@ class Spool:
         self._held = 0
         self._spills = 0
         self._places: dict[Slot, list[_Place]] = {}
+        self._readers: dict[Path, pa.ipc.RecordBatchFileReader] = {}
 
     def add(self, scope: str, form: str, file: int, rows: pa.Table) -> None:
         """Take over PARTITION rows of one file, cut by partition."""
@@ -78,7 +79,7 @@ class Spool:
 
     def rows(self, slot: Slot) -> pa.Table:
         """All rows of a partition; empty where there are none."""
-        batches = [_read(place) for place in self._places.get(slot, ())]
+        batches = [self._read(place) for place in self._places.get(slot, ())]
         return pa.Table.from_batches(batches, schema=PARTITION).combine_chunks()
 
     def _spill(self) -> None:
@@ -95,12 +96,12 @@ class Spool:
         self._spills += 1
         self._held = 0
 
-
-def _read(place: _Place) -> pa.RecordBatch:
-    if place.batch is not None:
-        return place.batch
-    with pa.memory_map(str(place.spill)) as source:
-        return pa.ipc.open_file(source).get_batch(place.number)
+    def _read(self, place: _Place) -> pa.RecordBatch:
+        if place.batch is not None or place.spill is None:
+            return place.batch
+        if place.spill not in self._readers:
+            self._readers[place.spill] = pa.ipc.open_file(pa.memory_map(str(place.spill)))
+        return self._readers[place.spill].get_batch(place.number)
 
 
 def _cut(scope: str, form: str, rows: pa.Table) -> Iterator[tuple[Slot, pa.RecordBatch]]:
@@ -109,12 +110,12 @@ def _cut(scope: str, form: str, rows: pa.Table) -> Iterator[tuple[Slot, pa.Recor
     joined = pc.binary_join_element_wise(*[rows.column(name) for name in names], pc.cast(day, pa.string()), "\x1f")
     coded = joined.combine_chunks().dictionary_encode()
     order = pc.sort_indices(coded.indices)
-    ordered = rows.take(order).combine_chunks()
+    # Typed and made one batch before it is cut: thousands of slices cost nothing then.
+    (ordered,) = rows.take(order).cast(PARTITION).combine_chunks().to_batches()
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(coded.indices).to_pylist()}
     start = 0
     for code in sorted(counts):
         provider, account, period, text = coded.dictionary[code].as_py().split("\x1f")
         slot = Slot(scope, form, provider, account, period, date.fromisoformat(text))
-        part = ordered.slice(start, counts[code])
+        yield slot, ordered.slice(start, counts[code])
         start += counts[code]
-        yield slot, part.cast(PARTITION).to_batches()[0]
