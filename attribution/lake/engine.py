@@ -187,13 +187,18 @@ def _create_view(cursor: duckdb.DuckDBPyConnection, name: str, rows: Input) -> N
         cursor.register(name, rows)
     elif rows.paths:
         # A path is a path, also with brackets in it; folders of the lake look like hive partitions, but are no columns.
-        paths = [glob.escape(str(path)) for path in rows.paths]
-        files = cursor.read_parquet(paths, hive_partitioning=False)
-        files.create_view(name, replace=True)
+        paths = ", ".join(_quoted(glob.escape(str(path))) for path in rows.paths)
+        # A relation's create_view would make it for all connections: another thread's run, and every later one, saw it.
+        source = f"read_parquet([{paths}], hive_partitioning = false)"
+        cursor.execute(f"create temp view {name} as select * from {source}")  # noqa: S608
     elif rows.schema is not None:
         cursor.register(name, rows.schema.empty_table())
     else:
         raise ModelFailed(f"input {name!r} has no files and no schema; pass Files([], schema)")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _refuse_wide_integers(model: str, relation: duckdb.DuckDBPyRelation) -> None:

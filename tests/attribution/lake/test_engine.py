@@ -1,6 +1,7 @@
 """The engine runs models: exact integers, UTC, views of one run only, nothing lossy into Parquet."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -254,3 +255,17 @@ def test_every_shipped_model_is_one_query():
         model: [str(s.type) for s in duckdb.extract_statements(engine_module.model_sql(model))] for model in models
     }
     assert {model: kind for model, kind in kinds.items() if kind != ["StatementType.SELECT"]} == {}
+
+
+def test_files_of_one_run_are_invisible_to_other_threads_and_to_later_runs(tmp_path):
+    paths = [tmp_path / f"it's {number}.parquet" for number in range(8)]
+    for number, path in enumerate(paths):
+        pq.write_table(pa.table({"provider": [str(number)]}), path)
+    with DuckDBEngine(threads=1, temp_directory=tmp_path / "tmp") as engine, ThreadPoolExecutor(4) as pool:
+
+        def provider(path):
+            return engine.run("marts/usage_providers", inputs={"usage_hourly": Files([path])})["provider"].to_pylist()
+
+        assert list(pool.map(provider, paths * 8)) == [[str(number)] for number in range(8)] * 8
+        with pytest.raises(ModelFailed, match="usage_hourly"):
+            engine.run("marts/usage_providers", inputs={})
