@@ -24,8 +24,8 @@ TOLERANCE_PPM = 10_000
 # inputs.
 BUILD_VERSION = "attribution-1"
 
-# Audits know nothing of each other; each is too small to use two threads by itself.
-_AUDITORS = 2
+# Models that need nothing of each other run side by side: most are too small to use two threads by themselves.
+_HANDS = 2
 
 Recognize = Callable[[pa.Table], pa.Table]
 
@@ -48,6 +48,7 @@ _OPTIONAL_EVIDENCE = (
     "publisher_name",
     "invoice_issuer_name",
 )
+_POOL_EVIDENCE = frozenset({"tags", "resource_id", "resource_name"})
 
 
 class BrokenLaw(Exception):
@@ -108,20 +109,16 @@ def build(engine: Engine, unit: Unit, *, charges: Input, usage: Input, recognize
     this provider must lie in the unit's days (the audits catch it otherwise).
     recognize: distinct meters -> rows of schemas.RECOGNIZED in the same order.
     """
-    days, representative = _epochs(unit)
-    by_owner = _own_usage(engine, unit, usage, days, representative)
-    cells = _gather_cells(engine, unit, charges, days, representative, recognize, by_owner)
-    fields = engine.run("marts/pool_fields", inputs={"cells": cells, "usage": by_owner})
-    pooled = engine.run("marts/pooled_cells", inputs={"cells": cells, "fields": fields})
-    weights = _weigh(engine, unit, pooled, by_owner, fields)
-    ledger = engine.run("marts/ledger", params={"platform": False}, inputs={"cells": pooled, "weights": weights})
-    if pc.any(pc.equal(pooled["route"], "platform")).as_py():
-        shares = engine.run("marts/platform_weights", inputs={"cells": pooled, "parts": ledger})
-        platform = engine.run("marts/ledger", params={"platform": True}, inputs={"cells": pooled, "weights": shares})
-        ledger = pa.concat_tables([ledger, platform])
-    ledger = conform(ledger, Dataset.LEDGER)
-    usage_owned = conform(engine.run("marts/usage_owned", inputs={"usage_by_owner": by_owner}), Dataset.USAGE_OWNED)
-    rollup = conform(engine.run("marts/rollup_daily", inputs={"ledger": ledger}), Dataset.ROLLUP_DAILY)
+    epochs = _epochs(unit)
+    with ThreadPoolExecutor(_HANDS) as pool:
+        # The two sides meet only in the pools; each reads its own files.
+        summed = pool.submit(_sum_charges, engine, unit, charges, epochs, unit.rules.charge_fields())
+        by_owner = _own_usage(engine, unit, usage, epochs)
+        owned = pool.submit(engine.run, "marts/usage_owned", inputs={"usage_by_owner": by_owner})
+        cells = _gather_cells(engine, unit, charges, summed.result(), epochs, recognize, by_owner)
+        ledger = _split(engine, unit, cells, by_owner)
+        rollup = conform(engine.run("marts/rollup_daily", inputs={"ledger": ledger}), Dataset.ROLLUP_DAILY)
+        usage_owned = conform(owned.result(), Dataset.USAGE_OWNED)
     return Built(
         ledger=ledger,
         usage_owned=usage_owned,
@@ -130,6 +127,20 @@ def build(engine: Engine, unit: Unit, *, charges: Input, usage: Input, recognize
         teams=_distinct("team", cells, by_owner),
         projects=_distinct("project", cells, by_owner),
     )
+
+
+def _split(engine: Engine, unit: Unit, cells: pa.Table, by_owner: pa.Table) -> pa.Table:
+    """The ledger's rows: pools, their weights, and every cell's costs by them; platform lines last, by all the
+    others."""
+    fields = engine.run("marts/pool_fields", inputs={"cells": cells, "usage": by_owner})
+    pooled = engine.run("marts/pooled_cells", inputs={"cells": cells, "fields": fields})
+    weights = _weigh(engine, unit, pooled, by_owner, fields)
+    ledger = engine.run("marts/ledger", params={"platform": False}, inputs={"cells": pooled, "weights": weights})
+    if _has_route(pooled, "platform"):
+        shares = engine.run("marts/platform_weights", inputs={"cells": pooled, "parts": ledger})
+        platform = engine.run("marts/ledger", params={"platform": True}, inputs={"cells": pooled, "weights": shares})
+        ledger = pa.concat_tables([ledger, platform])
+    return conform(ledger, Dataset.LEDGER)
 
 
 def audit(engine: Engine, unit: Unit, built: Built, *, charges: Input, usage: Input) -> None:
@@ -143,7 +154,7 @@ def audit(engine: Engine, unit: Unit, built: Built, *, charges: Input, usage: In
         ("audits/rollup_sums", {}, {"ledger": built.ledger, "rollup": built.rollup}),
         ("audits/usage_kept", provider, {"usage_hourly": usage, "usage_owned": built.usage_owned}),
     ]
-    with ThreadPoolExecutor(_AUDITORS) as pool:
+    with ThreadPoolExecutor(_HANDS) as pool:
         found = pool.map(lambda check: engine.run(check[0], params=check[1], inputs=check[2]), checks)
         for (model, _, _), offending in zip(checks, found, strict=True):
             if offending.num_rows:
@@ -159,8 +170,15 @@ def conform(table: pa.Table, dataset: Dataset) -> pa.Table:
     return table.select(schema.names).cast(schema, safe=True)
 
 
-def _epochs(unit: Unit) -> tuple[pa.Table, list[date]]:
-    """(day -> epoch, first day of each epoch): inside an epoch every day has the same rules and bindings."""
+@dataclass(frozen=True)
+class _Epochs:
+    """Pieces of the unit in which every day has the same rules and bindings: day -> number, number -> its first day."""
+
+    days: pa.Table
+    firsts: tuple[date, ...]
+
+
+def _epochs(unit: Unit) -> _Epochs:
     cuts = [cut for binding in unit.bindings for cut in (binding.valid_from, binding.valid_to)]
     pieces = unit.rules.epochs(unit.first, unit.end, cuts)
     numbered = [
@@ -172,23 +190,23 @@ def _epochs(unit: Unit) -> tuple[pa.Table, list[date]]:
             "epoch": pa.array([number for _, number in numbered], pa.int32()),
         }
     )
-    return table, [start for start, _ in pieces]
+    return _Epochs(table, tuple(start for start, _ in pieces))
 
 
-def _own_usage(engine: Engine, unit: Unit, usage: Input, days: pa.Table, representative: Sequence[date]) -> pa.Table:
+def _own_usage(engine: Engine, unit: Unit, usage: Input, epochs: _Epochs) -> pa.Table:
     looked_at = unit.rules.event_fields()
     uses = {f"use_{name}": name in looked_at for name in ("principal", "service")}
     uses["use_endpoint"] = "endpoint" in looked_at or bool(unit.bindings)
     usage_days = engine.run(
         "marts/usage_days",
         params={**uses, "provider": unit.provider},
-        inputs={"usage_hourly": usage, "days": days},
+        inputs={"usage_hourly": usage, "days": epochs.days},
     )
     keyed = {"use_api_key": "api_key" in looked_at}
     evidence = engine.run("marts/usage_evidence", params=keyed, inputs={"usage_days": usage_days})
     owned = []
     for row in evidence.to_pylist():
-        day = representative[row["epoch"]]
+        day = epochs.firsts[row["epoch"]]
         owner = unit.rules.owner_of_event(row, day)
         bound = next((binding for binding in unit.bindings if binding.covers(row["endpoint"], day)), None)
         owned.append(
@@ -208,24 +226,30 @@ def _own_usage(engine: Engine, unit: Unit, usage: Input, days: pa.Table, represe
     )
 
 
+def _sum_charges(engine: Engine, unit: Unit, charges: Input, epochs: _Epochs, looked_at: frozenset[str]) -> pa.Table:
+    params: dict[str, object] = {f"use_{name}": name in looked_at for name in _OPTIONAL_EVIDENCE}
+    return engine.run(
+        "marts/charge_days",
+        params={**params, "provider": unit.provider},
+        inputs={"charges": charges, "days": epochs.days},
+    )
+
+
 def _gather_cells(
     engine: Engine,
     unit: Unit,
     charges: Input,
-    days: pa.Table,
-    representative: Sequence[date],
+    charge_days: pa.Table,
+    epochs: _Epochs,
     recognize: Recognize,
     by_owner: pa.Table,
 ) -> pa.Table:
+    """The charges as cells. charge_days: their sums with the evidence that rules look at."""
     pools = pa.table({"pool": pc.drop_null(pc.unique(by_owner["pool"]))})
     looked_at = unit.rules.charge_fields()
-    # A capacity line names its pool by a tag, its resource's name or id; without pools in telemetry nobody needs them.
-    if pools.num_rows:
-        looked_at |= {"tags", "resource_id", "resource_name"}
-    params: dict[str, object] = {f"use_{name}": name in looked_at for name in _OPTIONAL_EVIDENCE}
-    charge_days = engine.run(
-        "marts/charge_days", params={**params, "provider": unit.provider}, inputs={"charges": charges, "days": days}
-    )
+    # A capacity line names its pool by a tag, its resource's name or id; without pools in telemetry nobody asks.
+    if pools.num_rows and not looked_at >= _POOL_EVIDENCE:
+        charge_days = _sum_charges(engine, unit, charges, epochs, looked_at | _POOL_EVIDENCE)
     meters = engine.run("marts/charge_meters", inputs={"charge_days": charge_days})
     recognized = recognize(meters)
     for name in (*_RECOGNIZED, "tokens_per_unit"):
@@ -237,7 +261,7 @@ def _gather_cells(
         inputs={
             "charge_days": charge_days,
             "meters": meters,
-            "evidence": _own_evidence(unit, evidence, representative),
+            "evidence": _own_evidence(unit, evidence, epochs),
             "pools": pools,
             "closed": pa.table(
                 {
@@ -249,10 +273,10 @@ def _gather_cells(
     )
 
 
-def _own_evidence(unit: Unit, evidence: pa.Table, representative: Sequence[date]) -> pa.Table:
+def _own_evidence(unit: Unit, evidence: pa.Table, epochs: _Epochs) -> pa.Table:
     owned, platform = [], []
     for row in evidence.to_pylist():
-        day = representative[row["epoch"]]
+        day = epochs.firsts[row["epoch"]]
         owner = unit.rules.owner_of_charge(row, day)
         owned.append(
             (owner.team, owner.project, owner.environment, owner.kind, owner.rules, pool_named_by(row["tags"]))
@@ -269,6 +293,8 @@ def _weigh(engine: Engine, unit: Unit, pooled: pa.Table, by_owner: pa.Table, fie
         params={"tolerance_ppm": unit.tolerance_ppm},
         inputs={"cells": pooled, "metered": metered},
     )
+    if not _has_route(pooled, "capacity"):
+        return tokens
     capacity = engine.run(
         "marts/capacity_weights",
         params={
@@ -280,6 +306,10 @@ def _weigh(engine: Engine, unit: Unit, pooled: pa.Table, by_owner: pa.Table, fie
         inputs={"cells": pooled, "usage": by_owner},
     )
     return pa.concat_tables([tokens, capacity.cast(tokens.schema)])
+
+
+def _has_route(pooled: pa.Table, route: str) -> bool:
+    return bool(pc.any(pc.equal(pooled["route"], route)).as_py())
 
 
 def _with_texts(table: pa.Table, names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> pa.Table:

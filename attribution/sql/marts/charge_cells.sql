@@ -23,7 +23,7 @@ with understood as (
         e.environment,
         e.owner_kind,
         e.owner_rules,
-        coalesce(e.pool, by_name.pool, by_id.pool) as pool,
+        coalesce(by_tag.pool, by_name.pool, by_id.pool) as pool,
         case when closed.billing_period is null then 'billed' else 'final' end as state
     from charge_days as c
     left join meters as m
@@ -56,6 +56,7 @@ with understood as (
         and c.invoice_issuer_name is not distinct from e.invoice_issuer_name
         and c.principal is not distinct from e.principal
         and c.tags is not distinct from e.tags
+    left join pools as by_tag on m.token_type = 'capacity' and e.pool = by_tag.pool
     left join pools as by_name on m.token_type = 'capacity' and c.resource_name = by_name.pool
     left join pools as by_id on m.token_type = 'capacity' and c.resource_id = by_id.pool
     left join closed

@@ -314,6 +314,13 @@ def test_capacity_of_a_model_meets_the_telemetry_of_its_region(tmp_path: Path) -
     ]
 
 
+def test_a_pool_that_no_telemetry_names_is_no_pool(tmp_path: Path) -> None:
+    billed = charges(charge("ptu|opus", cost="6", region_id="r", tags='{"pool":"unheard"}'))
+    with engine(tmp_path) as running:
+        built = attribute(running, unit(), billed, usage(used("a", 10, region="r"), used("b", 9, pool="fleet")))
+    assert shown(built.ledger, "team", "method") == [("a", "capacity_share")]
+
+
 def test_telemetry_of_a_self_hosted_pool_does_not_claim_token_priced_lines(tmp_path: Path) -> None:
     with engine(tmp_path) as running:
         built = attribute(running, unit(), charges(charge()), usage(used("a", 100), used("b", 900, pool="fleet")))
