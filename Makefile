@@ -6,8 +6,8 @@ PORT ?= 8000
 HOST ?= 127.0.0.1
 # The demo company lives in its own folder below WEIR_HOME; DEMO=0 starts on your own, empty one.
 DEMO ?= 1
-export WEIR_HOME
 WEIR_HOME ?= $(CURDIR)/var
+export WEIR_HOME
 
 .PHONY: install install-dev run test test-fast lint format bench clean lock browser $(addprefix bench-,attribution ingest)
 

@@ -13,7 +13,7 @@ env = Env()
 
 # The demo company never shares a folder with real bills: it lives in `demo` below the data folder.
 WEIR_DEMO = env.bool("WEIR_DEMO", False)
-WEIR_HOME = Path(env.str("WEIR_HOME", str(BASE_DIR / "var"))).expanduser().resolve() / ("demo" if WEIR_DEMO else "")
+WEIR_HOME = Path(env.str("WEIR_HOME", "") or BASE_DIR / "var").expanduser().resolve() / ("demo" if WEIR_DEMO else "")
 WEIR_LAKE = Path(env.str("WEIR_LAKE", str(WEIR_HOME / "lake")))
 # DuckDB limits of one engine connection; pages use their own, smaller ones.
 WEIR_ENGINE_MEMORY = env.str("WEIR_ENGINE_MEMORY", "2GB")
