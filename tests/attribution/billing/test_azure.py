@@ -92,7 +92,7 @@ def total(summary: IngestSummary, index: int = 0) -> Any:
 
 
 def test_the_real_actual_export_is_read_to_the_last_digit() -> None:
-    summary = ingest_billing([str(SAMPLES / "actual_v2_koku.csv")])
+    summary = ingest_billing([str(SAMPLES / "actual_ea.csv")])
     report = summary.files[0]
     assert (report.form.name, report.tally.rows_read, report.tally.rows_kept) == ("azure-actual", 5, 5)
     # 0.114455 + 0 + 3.455664 + 0.034567754 + 16.393727
@@ -102,7 +102,7 @@ def test_the_real_actual_export_is_read_to_the_last_digit() -> None:
     assert rows["D4 v3/D4s v3"]["pricing_quantity"] == Decimal("2.2")
     assert rows["D4 v3/D4s v3"]["resource_type"] == "Standard_D4s_v3"
     assert rows["Unassigned"]["charge_category"] == "Purchase"
-    assert ingest_billing([str(SAMPLES / "actual_v2_koku.csv")]).changes == 0
+    assert ingest_billing([str(SAMPLES / "actual_ea.csv")]).changes == 0
 
 
 @pytest.mark.parametrize("name", ["Template.csv", "VirtualMachine.csv"])

@@ -88,7 +88,7 @@ def staged(engine: DuckDBEngine, rows: Sequence[Cells]) -> tuple[FileStager, lis
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("lake_root")
 def test_the_real_detailed_export_is_read_to_the_last_digit() -> None:
-    path = str(SAMPLES / "detailed_koku_2022-08-01.csv")
+    path = str(SAMPLES / "detailed_2022-08-01.csv")
     report = ingest_billing([path]).files[0]
     assert (report.form.name, report.tally.rows_read, report.tally.rows_kept) == ("gcp-export", 9, 9)
     # 2e-06 + 1e-05; no credits.
