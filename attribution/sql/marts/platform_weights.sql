@@ -15,7 +15,7 @@ with spend as (
 by_day as (
     select
         day, currency, team, project, environment,
-        cast(round(least(effective_cost, 1000000000000) * cast(1000000 as bigint)) as bigint) as weight
+        cast(round(greatest(least(effective_cost, 1000000000000), 0) * cast(1000000 as bigint)) as bigint) as weight
     from spend
     where effective_cost > 0
 ),
@@ -23,7 +23,7 @@ by_day as (
 by_month as (
     select
         currency, team, project, environment,
-        cast(round(least(sum(effective_cost), 1000000000000) * cast(1000000 as bigint)) as bigint) as weight
+        cast(round(greatest(least(sum(effective_cost), 1000000000000), 0) * cast(1000000 as bigint)) as bigint) as weight
     from spend
     group by currency, team, project, environment
     having sum(effective_cost) > 0

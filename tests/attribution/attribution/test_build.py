@@ -345,6 +345,23 @@ def test_platform_lines_follow_the_days_attributed_inference(tmp_path: Path) -> 
     ]
 
 
+def test_the_largest_amounts_of_the_lake_are_shared_without_overflow(tmp_path: Path) -> None:
+    # A refund of 10^19 weighs nothing, a spend of 10^19 as much as 10^12 does: all of the platform line is a's.
+    most = "10000000000000000000"
+    billed = charges(
+        charge(cost=most, tags='{"team":"a"}'),
+        charge(cost=f"-{most}", tags='{"team":"b"}'),
+        charge("net", cost=f"-{most}"),
+    )
+    with engine(tmp_path) as running:
+        built = attribute(running, unit(), billed, usage())
+    assert shown(built.ledger, "team", "method", "billed_cost") == [
+        ("a", "direct", most),
+        ("a", "platform_share", f"-{most}"),
+        ("b", "direct", f"-{most}"),
+    ]
+
+
 def test_a_platform_rule_makes_a_line_platform_and_a_manual_rule_names_its_owner(tmp_path: Path) -> None:
     rules = RuleBook(
         (
