@@ -165,3 +165,36 @@ def control_total(amount: Decimal, *, account: str = "payer", period: str = "202
         amount=amount,
         rows=1,
     )
+
+
+TYPES = {
+    "text": pa.string(),
+    "int": pa.int64(),
+    "money": pa.decimal128(38, 18),
+    "day": pa.date32(),
+    "bool": pa.bool_(),
+    "time": pa.timestamp("us", tz="UTC"),
+}
+
+
+def table(columns: str, *rows: tuple[Any, ...], **constants: Any) -> pa.Table:
+    """`columns`: names, text unless `name:type`; amounts as text. constants: columns that are the same in each row."""
+    fields = [(name, TYPES[kind or "text"]) for name, _, kind in (word.partition(":") for word in columns.split())]
+    values = [[_typed(row[place], kind) for row in rows] for place, (_, kind) in enumerate(fields)]
+    made = pa.table(
+        [pa.array(column, kind) for column, (_, kind) in zip(values, fields, strict=True)], pa.schema(fields)
+    )
+    for name, value in constants.items():
+        kind = TYPES["text"] if value is None else pa.scalar(value).type
+        made = made.append_column(name, pa.array([value] * len(rows), kind))
+    return made
+
+
+def with_nulls(made: pa.Table, kind: str, *names: str) -> pa.Table:
+    for name in names:
+        made = made.append_column(name, pa.nulls(made.num_rows, TYPES[kind]))
+    return made
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:
+    return Decimal(value) if value is not None and pa.types.is_decimal(kind) else value

@@ -293,6 +293,29 @@ def test_capacity_is_shared_by_the_weighted_tokens_of_its_pool(tmp_path: Path) -
     assert built.ledger["method_version"][0].as_py() == "capacity-1(in=1,cached=0.1,out=4)"
 
 
+def test_a_pools_parts_carry_the_model_that_they_served(tmp_path: Path) -> None:
+    # 10 output tokens of opus for a, 20 of haiku for a, 30 of opus for b: a sixth, a third and a half of 6.
+    counted = usage(
+        used("a", 10, pool="fleet"), used("a", 20, pool="fleet", model="haiku"), used("b", 30, pool="fleet")
+    )
+    idle = charge("gpu", cost="2", day=date(2026, 5, 5), resource_name="fleet")
+    with engine(tmp_path) as running:
+        built = attribute(running, unit(), charges(charge("gpu", cost="6", resource_name="fleet"), idle), counted)
+    assert shown(built.ledger, "team", "model", "reason", "billed_cost") == [
+        (None, None, "idle", "2"),
+        ("a", "haiku", None, "2"),
+        ("a", "opus", None, "1"),
+        ("b", "opus", None, "3"),
+    ]
+
+
+def test_a_pools_line_that_names_a_model_keeps_it(tmp_path: Path) -> None:
+    counted = usage(used("a", 10, pool="fleet"), used("a", 20, pool="fleet", model="haiku"))
+    with engine(tmp_path) as running:
+        built = attribute(running, unit(), charges(charge("ptu|opus", cost="6", resource_name="fleet")), counted)
+    assert shown(built.ledger, "team", "model", "billed_cost") == [("a", "opus", "6")]
+
+
 def test_a_pool_without_requests_on_a_day_is_idle_that_day(tmp_path: Path) -> None:
     billed = charges(
         charge("gpu", cost="1", tags='{"pool":"fleet"}'),

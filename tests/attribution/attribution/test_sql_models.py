@@ -10,16 +10,8 @@ import pyarrow as pa
 import pytest
 
 from attribution.lake.engine import DuckDBEngine
-from tests.attribution.attribution.tables import DAY, charge, charges, shown, usage, used
+from tests.attribution.attribution.tables import DAY, TYPES, charge, charges, shown, table, usage, used, with_nulls
 
-TYPES = {
-    "text": pa.string(),
-    "int": pa.int64(),
-    "money": pa.decimal128(38, 18),
-    "day": pa.date32(),
-    "bool": pa.bool_(),
-    "time": pa.timestamp("us", tz="UTC"),
-}
 SEP, NONE = "\x1f", "\x1e"
 NO_USES = dict.fromkeys(
     (
@@ -32,29 +24,6 @@ NO_USES = dict.fromkeys(
     ),
     False,
 )
-
-
-def table(columns: str, *rows: tuple[Any, ...], **constants: Any) -> pa.Table:
-    """`columns`: names, text unless `name:type`; amounts as text. constants: columns that are the same in each row."""
-    fields = [(name, TYPES[kind or "text"]) for name, _, kind in (word.partition(":") for word in columns.split())]
-    values = [[_typed(row[place], kind) for row in rows] for place, (_, kind) in enumerate(fields)]
-    made = pa.table(
-        [pa.array(column, kind) for column, (_, kind) in zip(values, fields, strict=True)], pa.schema(fields)
-    )
-    for name, value in constants.items():
-        kind = TYPES["text"] if value is None else pa.scalar(value).type
-        made = made.append_column(name, pa.array([value] * len(rows), kind))
-    return made
-
-
-def with_nulls(made: pa.Table, kind: str, *names: str) -> pa.Table:
-    for name in names:
-        made = made.append_column(name, pa.nulls(made.num_rows, TYPES[kind]))
-    return made
-
-
-def _typed(value: Any, kind: pa.DataType) -> Any:
-    return Decimal(value) if value is not None and pa.types.is_decimal(kind) else value
 
 
 @pytest.fixture
@@ -388,9 +357,9 @@ def test_capacity_weights_weigh_tokens_by_kind(engine: DuckDBEngine) -> None:
     counted = by_owner(("a", "fleet", "r", 2, 5), (None, "fleet", "r", 1, 0), ("b", "other", "r", 9, 9))
     found = engine.run("marts/capacity_weights", params=WEIGHTS, inputs={"cells": billed, "usage": counted})
     # a: 2 * 40 + 5 * 1; the nameless: 40.
-    assert shown(found, "team", "method", "reason", "weight", "metered_tokens") == [
-        (None, "unattributed", "unowned", 40, 1),
-        ("a", "capacity_share", None, 85, 7),
+    assert shown(found, "team", "method", "reason", "weight", "metered_tokens", "model") == [
+        (None, "unattributed", "unowned", 40, 1, "opus"),
+        ("a", "capacity_share", None, 85, 7, "opus"),
     ]
 
 
@@ -438,6 +407,8 @@ def weights(*rows: tuple[Any, ...]) -> pa.Table:
     return table(
         "weight_set team owner_key weight:int metered_tokens:int",
         *rows,
+        model=None,
+        publisher=None,
         project=None,
         environment=None,
         api_key=None,
