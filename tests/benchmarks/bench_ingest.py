@@ -98,7 +98,7 @@ def _loads(company: Path, size: str) -> dict[str, Callable[[Path], Path]]:
     actual = sorted((company / "bills" / "azure").rglob("*actual*/**/*.csv.gz"))[-1]
     gcp = max((company / "bills" / "gcp").glob("*.csv.gz"), key=lambda path: path.stat().st_size)
     telemetry = sorted((company / "telemetry").glob("*.ndjson.gz"))
-    focus = ROOT / "tests" / "samples" / "focus" / "focus_sample.csv"
+    focus = ROOT / "tests" / "samples" / "focus" / "focus_sample.csv.gz"
     return {
         "aws-cur2-csv": lambda base: _repeat_csv(aws, base / "cur2.csv", rows),
         "aws-cur2-parquet": lambda base: _as_parquet(_repeat_csv(aws, base / "cur2.csv", rows), base / "cur2.parquet"),
