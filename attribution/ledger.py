@@ -22,7 +22,7 @@ from attribution.vocabulary import Dataset
 TOLERANCE_PPM = 10_000
 # Changes when the models or the code of the build change what they make of the same inputs; part of every unit's
 # inputs.
-BUILD_VERSION = "attribution-1"
+BUILD_VERSION = "attribution-2"
 
 # Models that need nothing of each other run side by side: most are too small to use two threads by themselves.
 _HANDS = 2

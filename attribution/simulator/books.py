@@ -178,30 +178,31 @@ def split(amount: int, weights: list[int]) -> list[int]:
 
 @dataclass
 class Pool:
-    """One day of shared capacity: who used it, by tokens."""
+    """One day of shared capacity: who used it for which model, by tokens."""
 
     provider: str
-    used: dict[Owner, list[int]] = field(default_factory=dict)
+    used: dict[tuple[str, Owner], list[int]] = field(default_factory=dict)
 
-    def use(self, owner: Owner, tokens: tuple[int, ...]) -> None:
-        _add(self.used.setdefault(owner, _counts()), tokens)
+    def use(self, owner: Owner, model: str, tokens: tuple[int, ...]) -> None:
+        _add(self.used.setdefault((model, owner), _counts()), tokens)
 
-    def weights(self) -> dict[Owner, int]:
+    def weights(self) -> dict[tuple[str, Owner], int]:
+        """By model and owner."""
         sums = {
-            owner: sum(weight * count for weight, count in zip(CAPACITY_WEIGHTS, counts, strict=True))
-            for owner, counts in self.used.items()
+            served: sum(weight * count for weight, count in zip(CAPACITY_WEIGHTS, counts, strict=True))
+            for served, counts in self.used.items()
         }
-        return {owner: weight for owner, weight in sums.items() if weight}
+        return {served: weight for served, weight in sums.items() if weight}
 
 
-def settle_capacity(books: Books, pool: Pool, period: str, model: str, amounts: Amounts) -> None:
-    """Posts a day's capacity by the weighted tokens of who used it; without any use it is idle."""
+def settle_capacity(books: Books, pool: Pool, period: str, amounts: Amounts) -> None:
+    """Posts a day's capacity by the weighted tokens of who used which model on it; without any use it is idle."""
     billed, effective = amounts
     weights = pool.weights()
     if not weights:
-        books.post(unattributed(pool.provider, period, model, "capacity", "idle"), billed, effective)
+        books.post(unattributed(pool.provider, period, "", "capacity", "idle"), billed, effective)
         return
-    owners = sorted(weights, key=lambda owner: owner or ("", ""))
-    ordered = [weights[owner] for owner in owners]
-    for owner, *parts in zip(owners, split(billed, ordered), split(effective, ordered), strict=True):
+    parts_of = sorted(weights, key=lambda served: (served[0], served[1] or ("", "")))
+    ordered = [weights[served] for served in parts_of]
+    for (model, owner), *parts in zip(parts_of, split(billed, ordered), split(effective, ordered), strict=True):
         books.post(owned(pool.provider, period, owner, model, "capacity"), *parts)

@@ -258,7 +258,7 @@ def _pools(requests: list[Request]) -> dict[str, Pool]:
     pools = {"gpu-west": Pool("aws"), "ptu-advice": Pool("azure")}
     for request in requests:
         if request.offer.pool:
-            pools[request.offer.pool].use(_owner(request), request.tokens)
+            pools[request.offer.pool].use(_owner(request), request.offer.model, request.tokens)
     return pools
 
 

@@ -214,7 +214,7 @@ class AwsBill(Bill):
         row |= {"savings_plan_savings_plan_a_r_n": _PLAN, "pricing_term": "OnDemand"}
         self._cost(row, covered, covered)
         self.add(period, row, 0, at_rate)
-        settle_capacity(books, pool, period, "", (0, at_rate))
+        settle_capacity(books, pool, period, (0, at_rate))
         negation = self._machine(day, "SavingsPlanNegation", 24, "i-0a41c2e9b7d60f1aa")
         negation |= {
             "savings_plan_savings_plan_a_r_n": _PLAN,
@@ -247,7 +247,7 @@ class AwsBill(Bill):
             extra = self._machine(day, "Usage", 4, "i-0c93d01ea5f7724b1")
             self._cost(extra, amount, amount)
             self.add(period, extra, amount, amount)
-            settle_capacity(books, pool, period, "", (amount, amount))
+            settle_capacity(books, pool, period, (amount, amount))
 
     def _machine(self, day: date, kind: str, hours: int, instance: str) -> dict[str, str]:
         row = self._base(day, "technology", kind, "AmazonEC2")

@@ -154,7 +154,7 @@ class AzureBill(Bill):
         amortised = used * _PTU_RESERVED
         self.side(period, row | {"EffectivePrice": "0"}, 0, None)
         self.side(period, row | {"EffectivePrice": usd(_PTU_RESERVED)}, None, amortised)
-        settle_capacity(books, pool, period, "", (0, amortised))
+        settle_capacity(books, pool, period, (0, amortised))
         idle = self._ptu_row(day) | {
             "ChargeType": "UnusedReservation",
             "Quantity": str(unused),
@@ -175,7 +175,7 @@ class AzureBill(Bill):
                 "Term": "",
             }
             self.both(period, row, extra * _PTU_HOURLY)
-            settle_capacity(books, pool, period, "", (extra * _PTU_HOURLY, extra * _PTU_HOURLY))
+            settle_capacity(books, pool, period, (extra * _PTU_HOURLY, extra * _PTU_HOURLY))
 
     def _ptu_row(self, day: date) -> dict[str, str]:
         return self._model_base(day, "banking", "oai-advice-ptu") | {

@@ -1,4 +1,5 @@
--- The ledger: every cell's costs and quantity in parts that sum to it exactly. Grain: cell, owner, method, reason.
+-- The ledger: every cell's costs and quantity in parts that sum to it exactly. Grain: cell, served model,
+-- owner, method, reason. A part of capacity carries the model that it served; idle capacity and every other part has its cell's.
 -- Inputs: cells (pooled_cells), weights (token_, capacity_ or platform_weights). Parameter platform: whether this run splits the platform
 -- cells (their weights need the other cells' parts) or all the others. Time: day. Money: DECIMAL(38,18) in currency.
 -- Telescoping (allocation.split_units): owners of a set ordered by key, S their running weight, W the total, c an amount in units of
@@ -110,6 +111,8 @@ divided as (
 joined as (
     select
         d.*,
+        r.model as served_model,
+        r.publisher as served_publisher,
         r.team as owner_team,
         r.project as owner_project,
         r.environment as owner_environment,
@@ -164,7 +167,10 @@ parts as (
 
 select
     cell_id, scope, provider, billing_account_id, sub_account_id, billing_period, invoice_id, day, charge_period_start,
-    charge_period_end, currency, region, routing, service, charge_scope, model, publisher, token_type, tier, context_band, hardware,
+    charge_period_end, currency, region, routing, service, charge_scope,
+    coalesce(model, served_model) as model,
+    case when model is null then coalesce(publisher, served_publisher) else publisher end as publisher,
+    token_type, tier, context_band, hardware,
     charge_category, charge_class,
     owner_team as team,
     owner_project as project,

@@ -51,6 +51,8 @@ fallback as (
 
 select
     weight_set,
+    cast(null as varchar) as model,
+    cast(null as varchar) as publisher,
     team, project, environment,
     cast(null as varchar) as api_key,
     concat(

@@ -131,6 +131,8 @@ versioned as (
 
 select
     o.weight_set,
+    cast(null as varchar) as model,  -- the cell's own
+    cast(null as varchar) as publisher,
     o.team, o.project, o.environment, o.api_key,
     concat(o.owner_key, chr(31), case when o.owned then 'owned' else 'unowned' end) as owner_key,
     case when not o.owned then 'unattributed' when v.verdict = 'over_metered' then 'over_metered' else 'token_share' end as method,
@@ -145,7 +147,7 @@ where o.weight > 0
 union all
 select
     weight_set,
-    null, null, null, null,
+    null, null, null, null, null, null,
     concat(chr(30), chr(31), chr(30), chr(31), chr(30), chr(31), chr(30), chr(31), 'unmetered'),
     'unattributed',
     'unmetered',

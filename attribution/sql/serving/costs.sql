@@ -35,7 +35,7 @@ bill_rows as (
             when b.token_type = 'output' then b.metered_tokens
             when b.token_type <> 'capacity' or b.metered_tokens is null then null
             when m.tokens > 0 then cast(cast(b.metered_tokens as hugeint) * m.output // m.tokens as bigint)
-            when b.model is null and o.tokens > 0
+            when (b.model is null or (b.method = 'capacity_share' and m.tokens is null)) and o.tokens > 0
                 then cast(cast(b.metered_tokens as hugeint) * o.output // o.tokens as bigint)
         end as output_tokens
     from billed as b

@@ -77,15 +77,16 @@ def test_what_the_bill_proves_goes_to_its_owner_and_leaves_the_pool() -> None:
 def test_capacity_goes_by_weighted_tokens() -> None:
     # claims: 100 input = 1000 tenths; fraud: 100 from cache = 100 and 10 generated = 400: 2/3 and 1/3 of 3 dollars.
     books, pool = Books(), Pool("aws")
-    pool.use(CLAIMS, (100, 0, 0, 0, 0))
-    pool.use(FRAUD, (0, 100, 0, 0, 10))
-    settle_capacity(books, pool, "2026-08", "", (0, 3 * ATTO))
+    pool.use(CLAIMS, "large", (100, 0, 0, 0, 0))
+    pool.use(FRAUD, "small", (0, 100, 0, 0, 10))
+    settle_capacity(books, pool, "2026-08", (0, 3 * ATTO))
     assert dollars(books) == {("claims", "capacity"): (0, 2), ("fraud", "capacity"): (0, 1)}
+    assert {key.team: key.model for key in books.entries} == {"claims": "large", "fraud": "small"}
 
 
 def test_capacity_that_nobody_used_is_idle() -> None:
     books = Books()
-    settle_capacity(books, Pool("azure"), "2026-08", "", (7, 7))
+    settle_capacity(books, Pool("azure"), "2026-08", (7, 7))
     assert books.entries[Key("azure", "2026-08", "", "", "", "capacity", "idle")].billed == 7
 
 
