@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from attribution.lake import catalogue
-from attribution.models import ControlTotal
+from attribution.models import ControlTotal, QuarantinedRow
 from attribution.money import exact_sum
+from attribution.sources.billing.registry import format_named
 from attribution.vocabulary import Basis, Dataset
 
 _ZERO = Decimal(0)
@@ -37,7 +38,7 @@ class Reconciled:
 
 def reconcile() -> list[Reconciled]:
     """Every account, period and currency that a bill or the ledger speaks of, in order."""
-    billed = _control_totals()
+    billed = billed_totals()
     attributed: dict[Place, Decimal] = {}
     unattributed: dict[Place, dict[str, Decimal]] = {}
     with catalogue.open_engine() as engine:
@@ -60,12 +61,24 @@ def reconcile() -> list[Reconciled]:
     ]
 
 
-def _control_totals() -> dict[Place, Decimal]:
-    sums: dict[Place, Decimal] = {}
-    for row in ControlTotal.objects.filter(current=True, basis=Basis.BILLED):
+def billed_totals() -> dict[Place, Decimal]:
+    """What the raw files bill, per place.
+
+    A bill in two files states its plain lines twice: the amortised side's total counts only where no actual side came.
+    """
+    sides: dict[Place, dict[bool, Decimal]] = {}
+    for row in ControlTotal.objects.filter(current=True, basis=Basis.BILLED).select_related("file"):
         place = (row.provider, row.billing_account_id, row.billing_period, row.currency)
-        sums[place] = exact_sum([sums.get(place, _ZERO), row.amount])
-    return sums
+        of_place = sides.setdefault(place, {})
+        is_amortized = format_named(row.file.format).dataset == Dataset.CHARGES_AMORTIZED
+        of_place[is_amortized] = exact_sum([of_place.get(is_amortized, _ZERO), row.amount])
+    return {place: of_place[min(of_place)] for place, of_place in sides.items()}
+
+
+def quarantined_rows() -> int:
+    """Rows of the current bills that are kept out; those whose cost can't be read are in no total."""
+    current = QuarantinedRow.objects.filter(file__control_totals__current=True).distinct()
+    return sum(row.count for row in current)
 
 
 def plain(amount: Decimal) -> str:

@@ -28,7 +28,6 @@ from attribution.lake.serving_sql import (
 )
 from attribution.models import (
     BillingAccount,
-    ControlTotal,
     Delivery,
     ImportedFile,
     QuarantinedRow,
@@ -37,8 +36,9 @@ from attribution.models import (
 )
 from attribution.money import exact_sum
 from attribution.queries import CostQuery, Granularity, Order, UnitCostQuery
+from attribution.reconcile import billed_totals
 from attribution.scope import TeamScope
-from attribution.vocabulary import TOKEN_BUCKETS, Basis, Dataset
+from attribution.vocabulary import TOKEN_BUCKETS, Dataset
 
 # The named boundary of unit costs: the only place where they are rounded, half-even.
 UNIT_COST_SCALE = 12
@@ -386,10 +386,7 @@ def quarantine(scope: TeamScope, *, limit: int = 100) -> tuple[QuarantineRow, ..
 def reconciliation(scope: TeamScope) -> tuple[ReconciliationRow, ...]:
     """Per provider, account, period and currency: the bill, its parts and the difference. Raises NotAllowed."""
     _whole_organisation(scope)
-    billed: dict[_Place, Decimal] = {}
-    for total in ControlTotal.objects.filter(current=True, basis=Basis.BILLED):
-        place = (total.provider, total.billing_account_id, total.billing_period, total.currency)
-        billed[place] = exact_sum([billed.get(place, _ZERO), total.amount])
+    billed = billed_totals()
     parts: dict[_Place, dict[str | None, Decimal]] = {place: {} for place in billed}
     _, rows = _answer(scope, reconciliation_statement())
     for *names, reason, amount in rows:

@@ -23,6 +23,8 @@ from types import FrameType
 from typing import IO
 
 RESTARTS_BEFORE_GIVING_UP = 5
+# A child that has run this long is healthy; what it did before is forgotten.
+HEALTHY_AFTER_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 8.0
 # Unix socket paths are limited to about 107 bytes on Linux.
 MAX_SOCKET_PATH = 100
@@ -105,7 +107,7 @@ def programs(home: Path, *, host: str, port: int) -> list[Program]:
     broker = [valkey, "--port", "0", "--unixsocket", str(sock), "--unixsocketperm", "700", "--dir", str(broker_data)]
     return [
         Program("broker", [*broker, "--appendonly", "yes", "--save", "", "--daemonize", "no"]),
-        Program("web", [*gunicorn, "--bind", address, "--timeout", "60"]),
+        Program("web", [*gunicorn, "--bind", address, "--timeout", "60", "--limit-request-line", "8190"]),
         Program("worker", [*celery, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]),
         Program(
             "clock", [*celery, "beat", "--schedule", str(sock.parent / "beat"), "--pidfile=", "--loglevel=WARNING"]
@@ -121,6 +123,7 @@ class Supervisor:
         self.todo = list(todo)
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.failures: dict[str, int] = {}
+        self.started: dict[str, float] = {}
         self.stopping = False
 
     def log_path(self, name: str) -> Path:
@@ -128,6 +131,7 @@ class Supervisor:
 
     def start(self, program: Program) -> None:
         log: IO[bytes]
+        self.started[program.name] = time.monotonic()
         with self.log_path(program.name).open("ab") as log:
             self.children[program.name] = subprocess.Popen(
                 program.command,
@@ -155,7 +159,9 @@ class Supervisor:
                 child = self.children[program.name]
                 if child.poll() is None or self.stopping:
                     continue
-                self.failures[program.name] = self.failures.get(program.name, 0) + 1
+                ran = time.monotonic() - self.started[program.name]
+                earlier = self.failures.get(program.name, 0) if ran < HEALTHY_AFTER_SECONDS else 0
+                self.failures[program.name] = earlier + 1
                 if self.failures[program.name] > RESTARTS_BEFORE_GIVING_UP:
                     log = self.log_path(program.name)
                     raise StartError(f"the {program.name} keeps stopping: its log {log} says why")

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from attribution.money import exact_sum
-from attribution.reconcile import Reconciled, plain, reconcile
+from attribution.reconcile import Reconciled, plain, quarantined_rows, reconcile
 
 
 class Command(BaseCommand):
@@ -24,6 +24,11 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps([_as_json(row) for row in rows], indent=1))
         else:
             self._tell(rows)
+        if kept_out := quarantined_rows():
+            self.stderr.write(
+                f"{kept_out} rows of these bills are in quarantine (see the Data page); an unreadable cost is in no"
+                " total: mend the file and ingest it again."
+            )
         if any(row.difference for row in rows):
             sys.exit(1)
 

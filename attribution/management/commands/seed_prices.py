@@ -12,6 +12,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         for report in seed_prices():
+            if options["verbosity"] < 1:
+                continue
             self.stdout.write(
                 f"{report.source} {report.version}: {report.standing} prices stand, {report.added} added, "
                 f"{report.retired} retired"

@@ -174,7 +174,19 @@ def _prepare(raw: pa.Table, *, side: str) -> pa.Table:
     quantity = pc.multiply(pc.cast(raw.column("quantity"), pa.decimal256(38, 18)), blocks)
     priced = pc.cast(pc.round(quantity, ndigits=18, round_mode="half_to_even"), MONEY)
     raw = raw.append_column("pricing_quantity", priced)
+    if side == "amortized":
+        plain = pc.if_else(_is_committed(raw), None, raw.column("cost_in_billing_currency"))
+        raw = raw.append_column("plain_cost", plain)
     return raw.append_column("side", pa.repeat(side, raw.num_rows))
+
+
+def _is_committed(raw: pa.Table) -> pa.ChunkedArray:
+    """Whether a line belongs to a commitment, as stg_azure.sql decides it; only the actual side knows its bill."""
+    charge = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(raw.column("charge_type"), "usage")))
+    model = pc.replace_substring(pc.utf8_lower(pc.fill_null(raw.column("pricing_model"), "")), " ", "")
+    named = pc.or_(pc.is_valid(raw.column("reservation_id")), pc.is_valid(raw.column("benefit_id")))
+    unused = pc.is_in(charge, value_set=pa.array(["unusedreservation", "unusedsavingsplan"]))
+    return pc.or_(pc.or_(named, unused), pc.is_in(model, value_set=pa.array(["reservation", "savingsplan"])))
 
 
 _EXACT = Context(prec=40, rounding=ROUND_HALF_EVEN)
@@ -231,7 +243,8 @@ AZURE_AMORTIZED = BillingFormat(
     columns=COLUMNS,
     detect=_is_amortized,
     model="staging/stg_azure",
-    controls={Basis.EFFECTIVE: ("cost_in_billing_currency",)},
+    # What it says of the bill counts while the actual side has not come (attribution/reconcile.py).
+    controls={Basis.EFFECTIVE: ("cost_in_billing_currency",), Basis.BILLED: ("plain_cost",)},
     dataset=Dataset.CHARGES_AMORTIZED,
     prepare=partial(_prepare, side="amortized"),
     merge_model="staging/merge_azure",

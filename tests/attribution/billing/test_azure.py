@@ -233,7 +233,7 @@ def test_the_amortized_side_alone_knows_no_bill_of_a_commitment(tmp_path: Path) 
         ("Usage", "3.125", "3.125"),
         ("Usage", None, "7.2"),
     ]
-    assert total(summary) == {"effective": {"USD": "13.625"}}
+    assert total(summary) == {"effective": {"USD": "13.625"}, "billed": {"USD": "4.625"}}
 
 
 def test_nothing_is_lost_where_the_sides_disagree(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_change_is_in_words_with_the_dates_it_is_against(lake_root: object, vi
 
 def test_unattributed_is_told_by_reason_and_adds_up(figures: None, visit: Visit) -> None:
     page = visit(MAY)
-    assert re.search(r"With an owner 12\.00 85\.71 %.*No telemetry 2\.00 14\.29 %.*Billed 14\.00", page)
+    assert re.search(r"With an owner 12\.00 85\.71 %.*No telemetry 2\.00 14\.29 %.*Settled 14\.00", page)
 
 
 def test_currencies_never_meet_and_the_other_is_one_click_away(lake_root: object, visit: Visit) -> None:
