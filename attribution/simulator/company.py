@@ -99,6 +99,8 @@ class Project:
     unit: str
     weight: int
     unowned: bool
+    calls: int  # that a line of telemetry stands for, on average; 1: a line a request
+    trend: int  # percent that they grow by in 30 days
     uses: tuple[Use, ...]
 
 
@@ -198,7 +200,14 @@ def _project(
 ) -> Project:
     uses = tuple(Use(offers[offer], share, kinds[kind], resource) for offer, share, kind, resource in entry["uses"])
     return Project(
-        entry["slug"], entry["team"], unit_of[entry["team"]], entry["weight"], entry.get("unowned", False), uses
+        entry["slug"],
+        entry["team"],
+        unit_of[entry["team"]],
+        entry["weight"],
+        entry.get("unowned", False),
+        entry.get("calls", 1),
+        entry.get("trend", 0),
+        uses,
     )
 
 

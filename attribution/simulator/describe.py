@@ -44,7 +44,8 @@ The same seed, size and days always give the same bytes.
 - `bills/gcp`: the detailed export, a file an invoice month (Pacific months).
 - {restated["billing_period"]} was delivered twice by AWS and Azure: the first delivery lacked a quarter of
   {restated["day"]}'s tokens. One ingest of `bills` ends at the second.
-{lost_line}- `telemetry`: one NDJSON file a day; some records come twice, embeddings come as hourly buckets.
+{lost_line}- `telemetry`: one NDJSON file a day; some records come twice; busy projects count a quarter of an hour of
+  requests in a line (`requests`), embeddings come as hourly buckets.
 - `truth/costs.csv`: dollars by provider, billing period, owner, model and token type; `reason` where nobody owns them.
 - `truth/tokens.csv`: tokens used and tokens metered. `truth/manifest.json`: totals and what was done to the data.
 """

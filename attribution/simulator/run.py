@@ -148,15 +148,15 @@ class _Play:
             "offer": LOST_OFFER,
             "from_hour": first,
             "to_hour": last,
-            "requests": len(lost),
+            "requests": sum(request.calls for request in served if request.id in lost),
         }
         return lost
 
     def _count(self, day: date, requests: list[Request], lost: frozenset[str]) -> None:
         for request in requests:
             metered = request.offer.metered and request.id not in lost
-            self.counts["requests"] += metered
-            self.counts["lost"] += request.id in lost
+            self.counts["requests"] += request.calls * metered
+            self.counts["lost"] += request.calls * (request.id in lost)
             self.counts["failed"] += metered and request.failed
             if request.failed:
                 continue

@@ -1,6 +1,7 @@
 """The telemetry of a day as Weir's NDJSON (docs/telemetry.md): what the company's gateway saw, and its habits.
 
-A few records come twice, a few calls fail without usage, embeddings come as hourly buckets, Bedrock counts input
+A few records come twice, a few calls fail without usage, embeddings come as hourly buckets, busy services as many
+buckets of a quarter of an hour, Bedrock counts input
 without cache, Gemini counts output without reasoning.
 """
 
@@ -19,6 +20,7 @@ from attribution.simulator.company import Company, Offer
 from attribution.simulator.traffic import Request
 
 _BUCKETED = "embed-large"
+_SPAN = 900  # seconds of a line that counts many requests
 
 
 def day_file(company: Company, day: date, requests: Iterable[Request]) -> bytes:
@@ -38,16 +40,32 @@ def records(company: Company, day: date, requests: Iterable[Request]) -> Iterato
             buckets[request.project.slug, request.environment, request.second // 3600].append(request)
             continue
         record = _place(company, request) | _usage(request)
-        record |= {
-            "request_id": request.id,
-            "completed_at": f"{instant(day, request.second):%Y-%m-%dT%H:%M:%SZ}",
-            "latency_ms": request.latency_ms,
-        }
+        record |= (
+            {
+                "request_id": request.id,
+                "completed_at": f"{instant(day, request.second):%Y-%m-%dT%H:%M:%SZ}",
+                "latency_ms": request.latency_ms,
+            }
+            if request.calls == 1
+            else _many(day, request)
+        )
         yield record
         if request.id.endswith("77"):  # delivered twice
             yield record
     for (_, _, hour), members in sorted(buckets.items()):
         yield _bucket(company, day, hour, members)
+
+
+def _many(day: date, request: Request) -> dict[str, Any]:
+    """A quarter of an hour of one gateway's requests; long contexts are counted apart, since they cost more."""
+    start = instant(day, request.second // _SPAN * _SPAN)
+    return {
+        "request_id": request.id,
+        "bucket_start": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+        "bucket_end": f"{start + timedelta(seconds=_SPAN):%Y-%m-%dT%H:%M:%SZ}",
+        "requests": request.calls,
+        "context_band": "long" if request.band else "base",
+    }
 
 
 def _place(company: Company, request: Request) -> dict[str, Any]:
@@ -118,7 +136,8 @@ def _bucket(company: Company, day: date, hour: int, members: list[Request]) -> d
     record |= {
         "bucket_start": f"{instant(day, hour * 3600):%Y-%m-%dT%H:%M:%SZ}",
         "bucket_end": f"{instant(day, hour * 3600) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
-        "requests": len(members),
+        "requests": sum(request.calls for request in members),
+        "context_band": "base",
         "input_tokens": sum(sums),
     }
     return record | ({} if offer.bands[0].list_prices[4] is None else {"output_tokens": sums[4]})

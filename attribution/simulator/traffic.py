@@ -18,13 +18,17 @@ _OFFICE = (4, 3, 3, 3, 5, 12, 30, 62, 88, 97, 100, 92, 78, 90, 98, 95, 84, 62, 4
 _NIGHT = (100, 100, 95, 90, 80, 50, 15, 5, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 8, 15, 30, 60, 90)
 _WEEKDAY = (100, 104, 106, 103, 94, 42, 38)  # percent of `size`, Monday first
 _EPOCH = date(2026, 1, 1)
+# Calls that are counted together are drawn as this many different ones.
+_DRAWS = 6
 # Days of the month on which a pool is paid for and serves nobody (maintenance).
 POOL_IDLE_DAY = {"gpu-west": 3, "ptu-advice": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call. `tokens` by bucket (see company.BUCKETS), disjoint; `reasoning` is a part of the output."""
+    """One call, or the `calls` of a few minutes that are counted together.
+
+    `tokens` by bucket (see company.BUCKETS), disjoint, of all the calls; `reasoning` is a part of the output."""
 
     id: str
     second: int  # of the day, when it completed
@@ -36,6 +40,7 @@ class Request:
     environment: str
     latency_ms: int
     failed: bool
+    calls: int = 1
 
     @property
     def offer(self) -> Offer:
@@ -66,19 +71,26 @@ class Traffic:
             position = _pick(rng, self._weights)
             project = self._projects[position]
             use = project.uses[_pick(rng, self._shares[position])]
-            request = self._request(rng, project, use)
+            request = self._request(rng, day, project, use)
             if POOL_IDLE_DAY.get(use.offer.pool) != day.day:
                 yield request
 
-    def _request(self, rng: Random, project: Project, use: Use) -> Request:
+    def _request(self, rng: Random, day: date, project: Project, use: Use) -> Request:
         kind = use.kind
         hour = _pick(rng, self._night if kind.night else self._office)
         second = hour * 3600 + rng.randrange(3600)
-        context, output = draw_size(rng, self._sizes)
-        context = max(1, context * kind.context // 100)
-        output = output * kind.output // 100
-        tokens = _buckets(rng, use, context, output)
-        failed = rng.random() < 0.012
+        calls = _calls(rng, project, day)
+        # Calls of an offer with a long band are counted by band, so they must be alike.
+        draws = 1 if calls == 1 or use.offer.long_from is not None else _DRAWS
+        sizes = [draw_size(rng, self._sizes) for _ in range(draws)]
+        context = max(1, sum(size[0] for size in sizes) * kind.context // (100 * draws))
+        output = sum(size[1] for size in sizes) * kind.output // (100 * draws)
+        tokens = (
+            _buckets(rng, use, context, output)
+            if calls == 1
+            else _buckets_of_many(rng, use, context * calls, output * calls)
+        )
+        failed = calls == 1 and rng.random() < 0.012
         environment = "staging" if rng.random() < 0.08 else "production"
         return Request(
             id=f"{rng.getrandbits(96):024x}",
@@ -91,6 +103,7 @@ class Traffic:
             environment=environment,
             latency_ms=180 + tokens[OUTPUT] * 11 + context // 60 + rng.randrange(400),
             failed=failed,
+            calls=calls,
         )
 
 
@@ -106,6 +119,27 @@ def draw_size(rng: Random, sizes: tuple[Size, ...]) -> tuple[int, int]:
 
 def _pick(rng: Random, cumulated: list[int]) -> int:
     return bisect(cumulated, rng.randrange(cumulated[-1]))
+
+
+def _calls(rng: Random, project: Project, day: date) -> int:
+    """How many requests a line stands for: around the project's `calls`, which follow its trend."""
+    if project.calls == 1:
+        return 1
+    percent = 100 + project.trend * (day - _EPOCH).days // 30
+    return max(2, project.calls * percent * rng.randrange(70, 131) // 10_000)
+
+
+def _buckets_of_many(rng: Random, use: Use, context: int, output: int) -> tuple[int, int, int, int, int]:
+    """As `_buckets`, of many requests: their caches by what is usual."""
+    offer, kind = use.offer, use.kind
+    jitter = rng.randrange(80, 101)
+    read = write5 = write1h = 0
+    if offer.has(BUCKETS.index("cache_read")):
+        read = context * kind.hit * kind.cached * jitter // 1_000_000
+    if offer.has(BUCKETS.index("cache_write_5m")):
+        rest = context - read
+        write5, write1h = (rest * percent * jitter // 15_000 for percent in (kind.write5, kind.write1h))
+    return context - read - write5 - write1h, read, write5, write1h, output if offer.has(OUTPUT) else 0
 
 
 def _buckets(rng: Random, use: Use, context: int, output: int) -> tuple[int, int, int, int, int]:

@@ -30,6 +30,7 @@ _PLAN = "arn:aws:savingsplans::400000000001:savingsplan/5b0c7a52-1d3e-4a6f-9a53-
 _RESERVATION = "arn:aws:rds:us-east-1:400000000012:reserved-instances/ri-2026-02-11"
 # g5.12xlarge, us-west-2, Linux; the plan's rate; what the plan commits an hour (the rest of it goes unused).
 _GPU_ON_DEMAND, _GPU_PLAN_RATE, _PLAN_HOURLY = atto("5.672"), atto("3.6868"), atto("3.8")
+_GPU_EXTRA_HOURS = 40  # machine hours of a weekday beyond the Savings Plan
 _DB_ON_DEMAND, _DB_RESERVED, _DB_COUNT = atto("0.956"), atto("0.628"), 3
 
 # Daily lines of the rest of the company: unit, product code, name, usage type, operation, unit of price, rate, amount.
@@ -203,7 +204,7 @@ class AwsBill(Bill):
             self.add(month_of(day), row, tokens * price, tokens * price)
 
     def _gpu(self, books: Books, day: date, pool: Pool) -> None:
-        """One machine all day under the Savings Plan; on weekdays a second one, on demand, for four hours."""
+        """One machine all day under the Savings Plan; on weekdays more of them, on demand."""
         period = month_of(day)
         covered, at_rate, committed = 24 * _GPU_ON_DEMAND, 24 * _GPU_PLAN_RATE, 24 * _PLAN_HOURLY
         row = self._machine(day, "SavingsPlanCoveredUsage", 24, "i-0a41c2e9b7d60f1aa")
@@ -243,8 +244,8 @@ class AwsBill(Bill):
         # A Compute Savings Plan covers any machine: nothing on its own lines says that it is for inference.
         post_whole(books, "aws", period, "other_scope", committed, committed - at_rate)
         if day.weekday() < 5:
-            amount = 4 * _GPU_ON_DEMAND
-            extra = self._machine(day, "Usage", 4, "i-0c93d01ea5f7724b1")
+            amount = _GPU_EXTRA_HOURS * _GPU_ON_DEMAND
+            extra = self._machine(day, "Usage", _GPU_EXTRA_HOURS, "i-0c93d01ea5f7724b1")
             self._cost(extra, amount, amount)
             self.add(period, extra, amount, amount)
             settle_capacity(books, pool, period, (amount, amount))

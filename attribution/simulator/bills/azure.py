@@ -30,6 +30,7 @@ _RESERVATION = "7d2f1c90-5a44-4b1e-8f07-93a1d2c4b6e8"
 # Provisioned throughput: 15 units reserved, 13 deployed; on weekdays 4 more for eight hours at the hourly price.
 _PTU_HOURLY, _PTU_RESERVED = atto("1"), atto("0.35")
 _PTU_BOUGHT, _PTU_DEPLOYED = 15, 13
+_PTU_EXTRA = 10 * 20  # hours of units on a weekday beyond the reservation
 
 # Daily lines of the rest of the company: unit, category, sub category, meter, service, measure, price, quantity.
 _OTHER = (
@@ -166,7 +167,7 @@ class AzureBill(Bill):
         self.side(period, idle, None, unused * _PTU_RESERVED)
         post_whole(books, "azure", period, "commitment_unused", 0, unused * _PTU_RESERVED, kind="capacity")
         if day.weekday() < 5:
-            extra = 4 * 8
+            extra = _PTU_EXTRA
             row = self._ptu_row(day) | {
                 "Quantity": str(extra),
                 "EffectivePrice": "1",

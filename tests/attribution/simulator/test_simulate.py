@@ -118,8 +118,9 @@ def test_gcp_costs_and_credits_sum_to_the_truth(folder: Path, manifest: dict[str
     assert kinds == {"DISCOUNT", "COMMITTED_USAGE_DISCOUNT", "PROMOTION", "regular", "tax", "rounding_error"}
 
 
-def test_the_first_hours_of_a_month_are_on_the_pacific_invoice_before(folder: Path) -> None:
-    rows = [row for path in (folder / "bills" / "gcp").iterdir() for row in rows_of(path)]
+def test_the_first_hours_of_a_month_are_on_the_pacific_invoice_before(tmp_path: Path) -> None:
+    simulate(tmp_path, Plan(start=date(2026, 9, 30), until=date(2026, 10, 2), size=600))
+    rows = [row for path in (tmp_path / "bills" / "gcp").iterdir() for row in rows_of(path)]
     months = {row["invoice.month"] for row in rows if row["usage_start_time"].startswith("2026-10-01 00:")}
     assert months == {"202609"}
 

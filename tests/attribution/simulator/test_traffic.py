@@ -46,7 +46,25 @@ def test_buckets_are_those_that_the_offer_sells() -> None:
 def test_the_long_band_holds_requests_with_more_than_200_000_tokens_of_context() -> None:
     requests = [request for request in traffic(size=3000).day(MONDAY) if request.offer.id == "gemini-pro"]
     assert {request.band for request in requests} == {0, 1}
-    assert all((sum(request.tokens[:4]) > 200_000) == (request.band == 1) for request in requests)
+    assert all((sum(request.tokens[:4]) > 200_000 * request.calls) == (request.band == 1) for request in requests)
+
+
+def test_busy_projects_count_many_calls_in_a_line_and_others_one() -> None:
+    calls: dict[str, set[int]] = {}
+    for request in traffic(size=3000).day(MONDAY):
+        calls.setdefault(request.project.slug, set()).add(request.calls)
+    assert calls["treaty-reader"] == calls["portfolio-letters"] == {1}
+    assert min(calls["claims-triage"]) > 50
+    assert not [one for one in traffic(size=3000).day(MONDAY) if one.failed and one.calls > 1]
+
+
+def test_calls_follow_their_projects_trend() -> None:
+    # code-assistant: 9 percent of January's calls more every month.
+    def mean(day: date) -> float:
+        lines = [one.calls for one in traffic(size=3000).day(day) if one.project.slug == "code-assistant"]
+        return sum(lines) / len(lines)
+
+    assert 1.10 < mean(date(2026, 11, 2)) / mean(date(2026, 8, 3)) < 1.30
 
 
 def test_a_pool_rests_on_its_maintenance_day() -> None:
