@@ -1,0 +1,9 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("governance", "0006_forecasts"),
+    ]
+
+    operations = []
