@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from attribution.actors import NOBODY, Actor
 from attribution.scope import NOTHING, TeamScope
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ def scope_of(request: Request) -> TeamScope:
     """What the caller may see; nothing where nobody said."""
     scope = getattr(request, "team_scope", NOTHING)
     return scope if isinstance(scope, TeamScope) else NOTHING
+
+
+def actor_of(request: Request) -> Actor:
+    """Who calls, and what they may do; nobody where nobody said."""
+    actor = getattr(request, "actor", NOBODY)
+    return actor if isinstance(actor, Actor) else NOBODY
 
 
 class HasScope(BasePermission):

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from attribution import selectors
+from attribution.actors import Forbidden
 from attribution.api.grammar import Mistake, NotUnderstood
 
 MEDIA_TYPE = "application/problem+json"
@@ -52,7 +53,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
         case selectors.UnknownPage():
             mistake = Mistake("after", str(error), "send back 'next_after' of the same question, or leave it out")
             return problem(400, "Correct the parameters named in errors and ask again.", mistakes=[mistake])
-        case selectors.NotAllowed() | PermissionDenied():
+        case selectors.NotAllowed() | PermissionDenied() | Forbidden():
             return problem(403, str(error) or "An owner can grant you access.")
         case Http404() | exceptions.NotFound():
             return problem(404, "Look the address up in /api/docs; addresses have no slash at their end.")

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from attribution.actors import Forbidden
+from governance.dashboards import errors
+
 THEME_COOKIE = "weir_theme"
 THEMES = ("system", "light", "dark")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -26,6 +29,10 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("X-Request-Id", request_id)
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A service said no: the page that says who can grant it. The API answers with a problem of its own."""
+        return errors.forbidden(request, exception) if isinstance(exception, Forbidden) else None
 
 
 def theme_of(request: HttpRequest) -> str:

@@ -5,7 +5,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from governance.identity.scoping import token_scope_of
+from governance.identity.permissions import actor_of_token
 from governance.identity.services import token_of
 from governance.models import ServiceToken, User
 
@@ -16,7 +16,7 @@ REFUSED = (
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer weir_...`; sets `request.team_scope` to what the token may see."""
+    """`Authorization: Bearer weir_...`; sets `request.actor` and `request.team_scope` to what the token may."""
 
     def authenticate(self, request: Request) -> tuple[User, ServiceToken] | None:
         scheme, _, secret = get_authorization_header(request).partition(b" ")
@@ -27,7 +27,9 @@ class TokenAuthentication(BaseAuthentication):
         if token is None:
             raise AuthenticationFailed(REFUSED)
         # On DRF's request, which hides what the session middleware set on Django's.
-        request.team_scope = token_scope_of(token, now)  # type: ignore[attr-defined]
+        actor = actor_of_token(token, now)
+        request.actor = actor  # type: ignore[attr-defined]
+        request.team_scope = actor.scope  # type: ignore[attr-defined]
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from governance.identity.scoping import team_scope_of
+from governance.identity.permissions import actor_of_person
 
 # Nothing inline and nothing from elsewhere; a page that needs more sets the header itself.
 CONTENT_SECURITY_POLICY = (
@@ -16,13 +16,15 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class TeamScopeMiddleware:
-    """Sets `request.team_scope` from the session's person; stands after AuthenticationMiddleware."""
+    """Sets `request.actor` and its `request.team_scope` from the session's person; stands after authentication."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.team_scope = team_scope_of(request.user, timezone.now())  # type: ignore[attr-defined]
+        actor = actor_of_person(request.user, timezone.now())
+        request.actor = actor  # type: ignore[attr-defined]
+        request.team_scope = actor.scope  # type: ignore[attr-defined]
         return self.get_response(request)
 
 

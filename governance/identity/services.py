@@ -100,11 +100,15 @@ def issue_token(
     name: str,
     team: Team | None = None,
     expires_at: datetime | None = None,
+    may_write: bool = False,
 ) -> IssuedToken:
-    """Make a bearer token of `user`, narrowed to `team` and the teams below it if one is given."""
+    """Make a bearer token of `user`, narrowed to `team` and the teams below it if one is given.
+
+    It reads; with `may_write` it also does what its person may do.
+    """
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     token = ServiceToken.objects.create(
-        user=user, name=name, digest=digest_of(secret), team=team, expires_at=expires_at
+        user=user, name=name, digest=digest_of(secret), team=team, expires_at=expires_at, may_write=may_write
     )
     return IssuedToken(token, secret)
 

@@ -90,6 +90,8 @@ class ServiceToken(models.Model):
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)
     team = models.ForeignKey("attribution.Team", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    # A token reads; one that may also do what its person may do is made so on purpose.
+    may_write = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)

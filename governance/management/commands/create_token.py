@@ -19,6 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("email", help="whose token it is")
         parser.add_argument("--name", default="command line", help="what it is for")
         parser.add_argument("--team", help="slug of the team that it is restricted to")
+        parser.add_argument("--write", action="store_true", help="let it do what the person may do, not only read")
         parser.add_argument("--days", type=int, default=90, help="days until it expires (default 90)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -33,5 +34,5 @@ class Command(BaseCommand):
         if options["days"] < 1:
             raise CommandError(f"--days is {options['days']}: give 1 or more")
         expires_at = timezone.now() + timedelta(days=options["days"])
-        issued = issue_token(user, name=options["name"], team=team, expires_at=expires_at)
+        issued = issue_token(user, name=options["name"], team=team, expires_at=expires_at, may_write=options["write"])
         self.stdout.write(issued.secret)
