@@ -252,7 +252,7 @@ def residency_problems(state: DesiredState) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs. kind: see `diff`; before, after: text for people, None where absent; words: a sentence."""
+    """One thing that differs. kind: see `diff`; before, after: texts, None where absent; words: a sentence."""
 
     kind: str
     subject: str

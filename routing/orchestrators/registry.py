@@ -1,0 +1,24 @@
+"""Which kinds of orchestrator there are, and how one is opened from its settings."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from routing.orchestrators.base import Orchestrator, Refused
+
+Settings = Mapping[str, Any]
+Opener = Callable[[str, Settings], Orchestrator]
+
+# Each module adds its line: kind -> opener(name, settings). Settings never hold a secret, only where one is kept.
+_OPENERS: dict[str, Opener] = {}
+
+
+def kinds() -> list[str]:
+    return sorted(_OPENERS)
+
+
+def open_orchestrator(kind: str, name: str, settings: Settings) -> Orchestrator:
+    """The orchestrator `name` of `kind`. Makes no call. Raises Refused for an unknown kind or a bad setting."""
+    opener = _OPENERS.get(kind)
+    if opener is None:
+        raise Refused(f"{kind!r} is no kind of orchestrator: use one of {', '.join(kinds())}")
+    return opener(name, settings)
