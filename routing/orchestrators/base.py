@@ -144,6 +144,7 @@ class Observed:
     versions: a token for each resource, as configured; live: the same for what the data plane runs, where it differs.
     foreign: what nobody of ours wrote, or wrote over ours.
     rejected: words of the data plane's last refusals; ejected: targets that it avoids as unhealthy now.
+    reachable: False when only what is written could be read, and not what runs.
     """
 
     state: DesiredState | None
@@ -153,6 +154,7 @@ class Observed:
     foreign: tuple[Difference, ...] = ()
     rejected: tuple[str, ...] = ()
     ejected: frozenset[str] = frozenset()
+    reachable: bool = True
 
 
 @dataclass(frozen=True)
