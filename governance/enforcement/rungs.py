@@ -1,7 +1,7 @@
 """The ladder of a budget as values: rungs, steps, substitutes, a policy; and the state that it is judged on.
 
-Not here: what is permitted now (`policy`), what is chosen within that (`controller`), what it would have done (`whatif`).
-Pure: no Django, no clock. Money is Decimal in one currency; shares are parts per million of the limit.
+Not here: what is permitted now (`policy`), what is chosen within that (`controller`), what it would have done
+(`whatif`). Pure: no Django, no clock. Money is Decimal in one currency; shares are parts per million of the limit.
 """
 
 from collections.abc import Mapping
@@ -114,8 +114,8 @@ class Policy:
     substitutes: model -> what may serve in its place, the preferred first. A model that isn't named has none.
     quiet_hours: no message is sent and nothing that users notice is started, in the clock of `zone` (IANA).
     minimum_dwell: how long a rung holds at least before it is let go within one period.
-    priorities: 'dimension:value' (say 'environment:batch', 'project:ranker', 'model:gpt-large') or '*' -> 1 low, 2 normal,
-        3 high; the high are served first in the last mile. What is not named is normal.
+    priorities: 'dimension:value' (say 'environment:batch', 'project:ranker', 'model:gpt-large') or '*' -> 1 low,
+        2 normal, 3 high; the high are served first in the last mile. What is not named is normal.
     """
 
     id: int
@@ -168,6 +168,7 @@ class BudgetState:
     telemetry_age: timedelta | None = timedelta(0)
     bills_age: timedelta | None = timedelta(0)
     frozen: bool = False
+    currency: str = "USD"
 
     @property
     def covers_everything(self) -> bool:
@@ -177,12 +178,16 @@ class BudgetState:
 
 @dataclass(frozen=True)
 class Permitted:
-    """A rung that may be used now, with whose yes, and why in words; `released`: it was in force and is to be let go."""
+    """A rung that may be used now, with whose yes, and why in words.
+
+    released: it was in force and is to be let go. held: it is in force already, so whoever had to say yes has said it.
+    """
 
     rung: Rung
     approval: Approval
     because: str
     released: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,8 +220,13 @@ class Decision:
 
     @property
     def reach(self) -> Rung | None:
-        """The farthest rung that the loop may use without asking."""
+        """The farthest rung that the loop may use without asking; milder ones may be missing, see `automatic`."""
         return max((each.rung for each in self.allowed if each.approval.automatic), default=None)
+
+    @property
+    def automatic(self) -> frozenset[Rung]:
+        """The rungs that the loop may use without asking."""
+        return frozenset(each.rung for each in self.allowed if each.approval.automatic)
 
     @property
     def reach_if_approved(self) -> Rung | None:
