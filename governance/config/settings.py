@@ -22,6 +22,13 @@ WEIR_ENGINE_THREADS = env.int("WEIR_ENGINE_THREADS", 2)
 DEBUG = env.bool("WEIR_DEBUG", False)
 ALLOWED_HOSTS = env.list("WEIR_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("WEIR_CSRF_TRUSTED_ORIGINS", [])
+# Where people reach the pages: the links in messages begin with it.
+WEIR_PUBLIC_URL = env.str("WEIR_PUBLIC_URL", "http://localhost:8000")
+# The mail server, smtp://, smtp+starttls:// or smtps:// with user:password@host:port, and who the mail is from.
+WEIR_SMTP_URL = env.str("WEIR_SMTP_URL", "")
+WEIR_MAIL_FROM = env.str("WEIR_MAIL_FROM", "")
+# Requests to addresses that people enter go to public ones only, unless this is set.
+WEIR_ALLOW_PRIVATE_ADDRESSES = env.bool("WEIR_ALLOW_PRIVATE_ADDRESSES", False)
 
 
 def _secret_key() -> str:

@@ -1,6 +1,7 @@
 """Control state of the top layer."""
 
 from .colours import EntityColour
+from .notifications import Channel, Delivery, Notification, Subscription
 from .people import (
     ORGANISATION_ROLES,
     TEAM_ROLES,
@@ -16,12 +17,16 @@ from .people import (
 __all__ = [
     "ORGANISATION_ROLES",
     "TEAM_ROLES",
+    "Channel",
+    "Delivery",
     "EntityColour",
     "FirstRunLink",
     "Membership",
+    "Notification",
     "Role",
     "ServiceToken",
     "SignInAttempt",
+    "Subscription",
     "User",
     "normal_email",
 ]
