@@ -80,14 +80,17 @@ def call(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
     timeout_seconds: float = 5.0,
+    ca_file: str | None = None,
 ) -> Answer:
     """One request. address: "http(s)://host[:port][/prefix]", or "/path/of/a/socket". body: JSON values.
+
+    ca_file: the certificates to trust instead of the machine's.
 
     Raises Unreachable; every status is an answer (see `raise_for`).
     """
     sent = None if body is None else json.dumps(body).encode()
     extra = {"accept": "application/json", **({"content-type": "application/json"} if sent is not None else {})}
-    connection, prefix = _open(address, timeout_seconds)
+    connection, prefix = _open(address, timeout_seconds, ca_file)
     try:
         connection.request(method, prefix + path, body=sent, headers={**extra, **(headers or {})})
         response = connection.getresponse()
@@ -127,7 +130,7 @@ def _retry_after(answer: Answer) -> timedelta | None:
     return timedelta(seconds=int(text)) if text.isdigit() else None
 
 
-def _open(address: str, timeout_seconds: float) -> tuple[http.client.HTTPConnection, str]:
+def _open(address: str, timeout_seconds: float, ca_file: str | None) -> tuple[http.client.HTTPConnection, str]:
     if address.startswith("/"):
         return _SocketConnection(address, timeout_seconds), ""
     parts = urlsplit(address)
@@ -135,6 +138,6 @@ def _open(address: str, timeout_seconds: float) -> tuple[http.client.HTTPConnect
         raise Refused(f"{address!r} is no http(s) address")
     prefix = parts.path.rstrip("/")
     if parts.scheme == "https":
-        context = ssl.create_default_context()
+        context = ssl.create_default_context(cafile=ca_file)
         return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_seconds, context=context), prefix
     return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_seconds), prefix

@@ -1,8 +1,9 @@
 """What the Kubernetes orchestrators share: server-side apply with a version check, and a record of what was applied.
 
-One object a model holds all its routes, because its `rules` are one list that must be owned whole. Beside the objects
-stands one ConfigMap, written last: the snapshot in our own words with its generation and key. What the objects say and
-the record doesn't is drift.
+One object a route, with one rule: `rules` is a list that must be owned whole, and the Gateway API lets the more
+specific of two objects win, so a team's own route beats that of all teams. Beside the objects stands one ConfigMap,
+written last: the snapshot in our own words with its generation and key. What the objects say and the record doesn't is
+drift.
 
 A killed push is repeated: objects that carry the plan's key already are left, those that still have the expected
 version are written, any other is a Conflict. The gateway's own traffic can't be read through this API: a push is live
@@ -12,31 +13,40 @@ Source: https://gateway-api.sigs.k8s.io/, https://kubernetes.io/docs/reference/u
 
 import hashlib
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from routing.desired import DesiredState, Difference, Problem, Route, diff, from_plain, problems, to_plain
+from routing.desired import (
+    DesiredState,
+    Difference,
+    Problem,
+    Route,
+    Target,
+    Tier,
+    diff,
+    from_plain,
+    problems,
+    to_plain,
+)
+from routing.drift import prove
 from routing.orchestrators.base import (
     Capabilities,
     Conflict,
-    Level,
     Malformed,
     Observed,
     ObservedSplit,
-    OrchestratorError,
     Plan,
     Proof,
     Receipt,
     Refused,
     Stale,
     Step,
-    Unsupported,
     Usage,
 )
+from routing.orchestrators.naming import object_name
 from routing.orchestrators.wire import Wire, secret_of
 
 MANAGER = "weir"
@@ -45,7 +55,6 @@ KEY, GENERATION, INSTANCE = "weir.dev/key", "weir.dev/generation", "weir.dev/orc
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 # A controller that has not followed by then has a problem that a person should see.
 PROPAGATION = timedelta(seconds=60)
-_NO_SPLIT = "the gateway's traffic is not readable through the Kubernetes API"
 
 Manifest = dict[str, Any]
 
@@ -92,8 +101,8 @@ class Cluster:
             raise Refused(f"the settings lack {', '.join(missing)}: name the API server, the namespace, the Gateway")
         wire = Wire(
             str(settings["api"]).rstrip("/"),
-            {"Authorization": f"Bearer {secret_of(settings)}"},
-            verify=str(settings["ca_file"]) if settings.get("ca_file") else True,
+            secret_of(settings),
+            ca_file=str(settings["ca_file"]) if settings.get("ca_file") else None,
         )
         return cls(
             wire,
@@ -104,15 +113,13 @@ class Cluster:
         )
 
 
-def object_name(*parts: str) -> str:
-    """A DNS label for `parts`: readable, and distinct for distinct parts by a digest at its end."""
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
-    readable = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")[:48].strip("-")
-    return f"weir-{readable}-{digest}"
+def backend_of(target: Target) -> str:
+    """The name of the object that stands for the target in the cluster."""
+    return target.attribute("backend", target.name)
 
 
 class KubernetesOrchestrator(ABC):
-    """Server-side apply of one object a model (and what a kind needs beside it)."""
+    """Server-side apply of one object a route (and what a kind needs beside it)."""
 
     #: The kinds that this orchestrator writes, in the order in which they are written.
     kinds: tuple[Kind, ...]
@@ -127,8 +134,45 @@ class KubernetesOrchestrator(ABC):
         """The objects of a sound snapshot, without versions and marks. Pure. Raises Unsupported."""
 
     @abstractmethod
-    def read_routes(self, found: Sequence[Manifest], recorded: DesiredState) -> tuple[Route, ...]:
-        """The routes that the objects found now say. `recorded`: for what an object can't say."""
+    def read_tiers(self, rule: Manifest, names: Mapping[str, str]) -> tuple[Tier, ...]:
+        """The tiers that a rule says now. names: backend -> target; a backend that is none of ours keeps its name."""
+
+    def read_route(self, found: Manifest, recorded: DesiredState) -> Route | None:
+        """The route that an object says now; None for what is no route of the form that we write."""
+        try:
+            (rule,) = found["spec"]["rules"]
+            (match,) = rule["matches"]
+            headers = {each["name"]: each["value"] for each in match["headers"]}
+        except (KeyError, TypeError, ValueError):
+            return None
+        model, team = headers.get(self.cluster.model_header), headers.get(self.cluster.team_header)
+        if model is None:
+            return None
+        names = {backend_of(each): each.name for each in recorded.targets}
+        before = next((each for each in recorded.routes if (each.model, each.team) == (model, team)), None)
+        served = before.served_model if before else None
+        return Route(model, self.read_tiers(rule, names), team, served)
+
+    def route_manifest(self, kind: Kind, route: Route, backends: list[Manifest]) -> Manifest:
+        """The object of one route: one rule, matched by the model and, for a team's own route, the team."""
+        headers = [{"type": "Exact", "name": self.cluster.model_header, "value": route.model}]
+        if route.team is not None:
+            headers.append({"type": "Exact", "name": self.cluster.team_header, "value": route.team})
+        return {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {
+                "name": object_name(self.name, route.model, route.team or ""),
+                "namespace": self.cluster.namespace,
+            },
+            "spec": {
+                "parentRefs": [self.gateway_reference()],
+                "rules": [{"matches": [{"headers": headers}], "backendRefs": backends}],
+            },
+        }
+
+    def gateway_reference(self) -> Manifest:
+        return {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": self.cluster.gateway}
 
     def capabilities(self) -> Capabilities:
         return self.abilities
@@ -136,22 +180,23 @@ class KubernetesOrchestrator(ABC):
     def observe(self) -> Observed:
         record = self._record()
         found = {kind: self._list(kind) for kind in self.kinds}
-        versions = {_resource(each): str(each["metadata"]["resourceVersion"]) for each in _flat(found)}
+        versions = {_resource(each): _version(each) for each in _flat(found)}
         if record is None:
             foreign = tuple(_unknown(_resource(each)) for each in _flat(found))
             return Observed(state=None, generation=None, versions=versions, foreign=foreign)
         recorded, raw = record
-        versions[_resource(raw)] = str(raw["metadata"]["resourceVersion"])
-        actual = replace(recorded, routes=self.read_routes([*_flat(found)], recorded))
+        live = {name: version if _follows(each) else "" for each in _flat(found) for name, version in [_at(each)]}
+        versions[_resource(raw)] = live[_resource(raw)] = _version(raw)
+        routes = (self.read_route(each, recorded) for each in found[self.kinds[0]])
+        actual = replace(recorded, routes=tuple(each for each in routes if each is not None))
         foreign = (*diff(recorded, actual), *self._strangers(_flat(found), recorded))
-        live = {_resource(each): _followed(each) for each in found[self.kinds[0]]}
         return Observed(
             state=actual,
             generation=recorded.generation,
             versions=versions,
             live=live,
             foreign=foreign,
-            rejected=tuple(words for each in found[self.kinds[0]] for words in _refusals(each)),
+            rejected=tuple(words for each in _flat(found) for words in _refusals(each)),
         )
 
     def plan(self, desired: DesiredState, observed: Observed, *, force: bool = False) -> Plan:
@@ -200,21 +245,15 @@ class KubernetesOrchestrator(ABC):
     def verify(
         self, receipt: Receipt, desired: DesiredState, *, before: DesiredState | None = None, now: datetime
     ) -> Proof:
-        del before  # no traffic is read here that could tell the two apart
-        observed = self.observe()
-        if observed.state is None or observed.generation != receipt.generation:
-            held = "nothing" if observed.generation is None else f"generation {observed.generation}"
-            return Proof(Level.DRIFT, f"the cluster holds {held}, not generation {receipt.generation}")
-        differences = tuple(diff(desired, observed.state)) + observed.foreign
-        if differences:
-            return Proof(Level.DRIFT, differences[0].words, differences=differences)
-        if observed.rejected:
-            return Proof(Level.REJECTED, observed.rejected[0])
-        waiting = sorted(name for name, follows in observed.live.items() if not follows)
-        if waiting:
-            late = now - receipt.applied_at > PROPAGATION
-            return Proof(Level.ACCEPTED, f"the gateway's controller has not followed {waiting[0]} yet", overdue=late)
-        return Proof(Level.LIVE, f"the controller follows every route; {_NO_SPLIT}", effect_unproven=True)
+        return prove(
+            receipt=receipt,
+            desired=desired,
+            before=before,
+            observed=self.observe(),
+            capabilities=self.abilities,
+            split=None,
+            now=now,
+        )
 
     def rollback(self, receipt: Receipt, earlier: DesiredState, *, now: datetime) -> Receipt:
         observed = self.observe()
@@ -267,7 +306,7 @@ class KubernetesOrchestrator(ABC):
         """One step, unless an earlier try did it. Raises Conflict when the object changed since the plan was made."""
         kind, _, name = step.resource.partition("/")
         path = self._kind(kind).path(self.cluster.namespace, name)
-        current = self.cluster.wire.call("GET", path, missing_is_none=True).body
+        current = self.cluster.wire.call("GET", path, missing_is_none=True)
         params = {"dryRun": "All"} if dry_run else {}
         if step.method == "DELETE":
             if current is not None:
@@ -296,7 +335,7 @@ class KubernetesOrchestrator(ABC):
 
     def _record(self) -> tuple[DesiredState, Manifest] | None:
         path = CONFIG_MAP.path(self.cluster.namespace, object_name("state", self.name))
-        raw = self.cluster.wire.call("GET", path, missing_is_none=True).body
+        raw = self.cluster.wire.call("GET", path, missing_is_none=True)
         if raw is None:
             return None
         try:
@@ -314,7 +353,7 @@ class KubernetesOrchestrator(ABC):
         found: list[Manifest] = []
         params: dict[str, Any] = {"labelSelector": f"{LABEL}={MANAGER},{INSTANCE}={_label(self.name)}", "limit": 500}
         while True:
-            body = self.cluster.wire.call("GET", kind.path(self.cluster.namespace), params=params).body
+            body = self.cluster.wire.call("GET", kind.path(self.cluster.namespace), params=params)
             # A list leaves out the kind of its items.
             found += [{**each, "apiVersion": kind.api_version, "kind": kind.kind} for each in body.get("items", [])]
             following = body.get("metadata", {}).get("continue")
@@ -359,8 +398,18 @@ def _resource(manifest: Manifest) -> str:
     return f"{manifest['kind']}/{manifest['metadata']['name']}"
 
 
+def _version(manifest: Manifest) -> str:
+    """What changes when someone edits the object. Not its resourceVersion: that moves with every status too."""
+    meta = manifest["metadata"]
+    return f"{meta['uid']}.{meta.get('generation') or meta['resourceVersion']}"
+
+
+def _at(manifest: Manifest) -> tuple[str, str]:
+    return _resource(manifest), _version(manifest)
+
+
 def _expect(resource: str, current: Manifest | None, plan: Plan) -> None:
-    held = None if current is None else str(current["metadata"]["resourceVersion"])
+    held = None if current is None else _version(current)
     expected = plan.expected.get(resource)
     if held != expected:
         raise Conflict(f"{resource} is at version {held or 'none'}, the plan was made for {expected or 'none'}")
@@ -381,19 +430,19 @@ def _holds(found: Any, wanted: Any) -> bool:
 
 def _parents(manifest: Manifest) -> list[dict[str, Any]]:
     status = manifest.get("status") or {}
-    # AIGatewayRoute has its conditions at the top; HTTPRoute has them for each parent.
-    return status.get("parents") or ([{"conditions": status["conditions"]}] if status.get("conditions") else [])
+    # Routes have conditions for each parent, policies for each ancestor, AIGatewayRoute once at the top.
+    at_top = [{"conditions": status["conditions"]}] if status.get("conditions") else []
+    return status.get("parents") or status.get("ancestors") or at_top
 
 
-def _followed(manifest: Manifest) -> str:
-    """The generation that every parent follows, as text; empty while one does not, or while there is none."""
+def _follows(manifest: Manifest) -> bool:
+    """Does every parent say that it follows the object as it is now?"""
     generation = manifest["metadata"].get("generation")
     parents = _parents(manifest)
     conditions = [each for parent in parents for each in parent.get("conditions", ()) if each["type"] == "Accepted"]
-    follows = conditions and all(
+    return bool(conditions) and all(
         each["status"] == "True" and each.get("observedGeneration", generation) == generation for each in conditions
     )
-    return str(generation) if follows else ""
 
 
 def _refusals(manifest: Manifest) -> Iterator[str]:
@@ -416,6 +465,3 @@ def _edited(resource: str) -> Difference:
 
 def _vanished(resource: str) -> Difference:
     return Difference("object", resource, "there", None, f"{resource} was deleted by someone else")
-
-
-__all__ = ["Cluster", "Kind", "KubernetesOrchestrator", "Manifest", "OrchestratorError", "Unsupported", "object_name"]
