@@ -276,6 +276,7 @@ class UsageEvent:
     response_model: str | None
     team: str | None
     status: int
+    key: str | None = None  # the API key's name, never the secret
     input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None

@@ -77,7 +77,8 @@ def render(state: DesiredState, folder: str) -> dict[str, Resource]:
     found = [
         Resource(f"eds/{cluster_name(each)}", eds_file(each), ENDPOINTS, (endpoints(state, each),)) for each in routes
     ]
-    found.append(Resource("cds", "cds.json", CLUSTER, tuple(cluster(state, each, folder) for each in routes)))
+    clusters = [_NO_CLUSTER, *(cluster(state, each, folder) for each in routes)]
+    found.append(Resource("cds", "cds.json", CLUSTER, tuple(clusters)))
     found.append(Resource("rds", "rds.json", ROUTES, (route_configuration(state),)))
     found.append(Resource("ecds", "ecds.json", EXTENSION, (quota_filter(state.quotas),)))
     return {each.name: each for each in found}
@@ -217,6 +218,8 @@ def _weights(state: DesiredState, route: Route) -> Resource:
     return Resource(f"eds/{cluster_name(route)}", eds_file(route), ENDPOINTS, (endpoints(state, route),))
 
 
+# Without any cluster Envoy does not say which version of the list it runs.
+_NO_CLUSTER: Json = {"@type": CLUSTER, "name": "weir/none", "type": "STATIC", "connect_timeout": "1s"}
 _JSON_HEADER = {
     "header": {"key": "content-type", "value": "application/json"},
     "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
