@@ -1,5 +1,7 @@
 """Control state of the top layer."""
 
+from .budgets import Budget, LearnedEstimates, Quota, ThresholdPassed
+from .close import BudgetOutcome, ClosedFigure, ClosedPeriod, ExchangeRate
 from .colours import EntityColour
 from .notifications import Channel, Delivery, Notification, Subscription
 from .people import (
@@ -17,16 +19,24 @@ from .people import (
 __all__ = [
     "ORGANISATION_ROLES",
     "TEAM_ROLES",
+    "Budget",
+    "BudgetOutcome",
     "Channel",
+    "ClosedFigure",
+    "ClosedPeriod",
     "Delivery",
     "EntityColour",
+    "ExchangeRate",
     "FirstRunLink",
+    "LearnedEstimates",
     "Membership",
     "Notification",
+    "Quota",
     "Role",
     "ServiceToken",
     "SignInAttempt",
     "Subscription",
+    "ThresholdPassed",
     "User",
     "normal_email",
 ]
