@@ -3,13 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from routing.orchestrators.ai_gateway import open_ai_gateway
 from routing.orchestrators.base import Orchestrator, Refused
+from routing.orchestrators.gateway_api import open_gateway_api
+from routing.orchestrators.litellm import open_litellm
 
 Settings = Mapping[str, Any]
 Opener = Callable[[str, Settings], Orchestrator]
 
 # Each module adds its line: kind -> opener(name, settings). Settings never hold a secret, only where one is kept.
-_OPENERS: dict[str, Opener] = {}
+_OPENERS: dict[str, Opener] = {
+    "ai_gateway": open_ai_gateway,
+    "gateway_api": open_gateway_api,
+    "litellm": open_litellm,
+}
 
 
 def kinds() -> list[str]:
