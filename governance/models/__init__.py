@@ -15,6 +15,7 @@ from .people import (
     User,
     normal_email,
 )
+from .policies import PolicyVersion
 
 __all__ = [
     "ORGANISATION_ROLES",
@@ -31,6 +32,7 @@ __all__ = [
     "LearnedEstimates",
     "Membership",
     "Notification",
+    "PolicyVersion",
     "Quota",
     "Role",
     "ServiceToken",
