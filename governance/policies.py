@@ -1,0 +1,120 @@
+"""Policies in the database: read the one that holds, save a new version. A policy is never changed in place."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from attribution import audit
+from attribution.actors import Action, Actor
+from governance.enforcement.codec import Unfit, from_json, to_json
+from governance.enforcement.policy import mistakes
+from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
+from governance.models import Budget, PolicyVersion
+
+# What holds for a budget that nobody wrote a policy for: people are told, traffic is left alone.
+TELL_ONLY = (Step(Rung.NOTIFY, Measure.ACTUAL, 800_000, 750_000, Approval.NONE),)
+
+
+class StalePolicy(Exception):
+    """Somebody saved another version meanwhile; `current` is theirs. Read it and save again; never retry blindly."""
+
+    retryable = False
+
+    def __init__(self, current: Policy, expected: int) -> None:
+        self.current = current
+        super().__init__(f"the policy is at version {current.version}, not {expected}: read it, then save again")
+
+
+@dataclass(frozen=True)
+class PolicyEntry:
+    """One version as the history of a policy lists it."""
+
+    policy: Policy
+    made_at: datetime
+    made_by: str
+    reason: str
+
+
+def default_policy(budget_id: int = 0, zone: str = "UTC") -> Policy:
+    """What holds until a policy is saved: version 0."""
+    return Policy(id=budget_id, version=0, steps=TELL_ONLY, zone=zone)
+
+
+def policy_of(budget_id: int) -> Policy:
+    """The policy that holds for a budget; its id is the budget's. Who may see the budget is the caller's business."""
+    return policies_of([budget_id])[budget_id]
+
+
+def policies_of(budget_ids: Iterable[int]) -> dict[int, Policy]:
+    """budget id -> the policy that holds, the default where none was saved."""
+    wanted = list(budget_ids)
+    found = {each: default_policy(each) for each in wanted}
+    # Ascending, so that the highest version stays; few versions a budget, so that one query is cheap.
+    for row in PolicyVersion.objects.filter(budget_id__in=wanted).order_by("budget_id", "version"):
+        found[row.budget_id] = _policy(row)
+    return found
+
+
+def policy_history(budget_id: int) -> tuple[PolicyEntry, ...]:
+    """Every version of a budget's policy, newest first."""
+    rows = PolicyVersion.objects.filter(budget_id=budget_id).order_by("-version")
+    return tuple(PolicyEntry(_policy(row), row.made_at, row.made_by, row.reason) for row in rows)
+
+
+def save_policy(
+    actor: Actor, budget: Budget, policy: Policy, *, expected_version: int, now: datetime, reason: str = ""
+) -> Policy:
+    """Make `policy` the one that holds for `budget`, as a new version; the same content again makes none.
+
+    expected_version: the version that the person saw, 0 for none. Raises Forbidden, Unfit, StalePolicy.
+    """
+    actor.require(Action.EDIT_POLICY, budget.team)
+    wrong = mistakes(policy, hard=budget.hard)
+    if wrong:
+        raise Unfit(wrong)
+    with transaction.atomic():
+        # The budget's row is the lock: two people who save at once come one after the other.
+        Budget.objects.select_for_update().get(pk=budget.pk)
+        current = policy_of(budget.pk)
+        if current.version != expected_version:
+            raise StalePolicy(current, expected_version)
+        content = to_json(policy)
+        if current.version and content == to_json(current):
+            return current
+        made = replace(policy, id=budget.pk, version=current.version + 1)
+        try:
+            with transaction.atomic():
+                PolicyVersion.objects.create(
+                    budget=budget,
+                    version=made.version,
+                    content=content,
+                    made_at=now,
+                    made_by=actor.name,
+                    reason=reason,
+                )
+        except IntegrityError:
+            # A database without row locks let another writer in between; the unique version says so.
+            raise StalePolicy(policy_of(budget.pk), expected_version) from None
+        audit.record(
+            actor,
+            "policy.save",
+            "budget",
+            budget.pk,
+            team=budget.team,
+            before=_audited(current),
+            after=_audited(made),
+            reason=reason,
+            now=now,
+        )
+    return made
+
+
+def _policy(row: PolicyVersion) -> Policy:
+    # What was fit when it was stored stays readable, also when a rule was added since: so no check of `hard` here.
+    return from_json(row.content, id=row.budget_id, version=row.version, hard=True)
+
+
+def _audited(policy: Policy) -> dict[str, object] | None:
+    return {"version": policy.version, **to_json(policy)} if policy.version else None
