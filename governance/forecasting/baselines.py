@@ -22,8 +22,9 @@ def koku_ols(history: Floats, days: int) -> Floats:
     """A straight line through the last 31 days without outliers, never below 0."""
     recent = history[:, -KOKU_DAYS:]
     numbers = np.arange(recent.shape[1], dtype=float)
-    known = np.isfinite(recent)
-    safe = np.where(known.any(1)[:, None], recent, 0.0)
+    known = np.asarray(np.isfinite(recent))
+    some = np.asarray(known.any(1))
+    safe = np.where(some[:, None], recent, 0.0)
     low, high = np.nanpercentile(safe, [25, 75], axis=1)
     reach = 1.5 * (high - low)
     used = np.isfinite(safe) & (safe >= (low - reach)[:, None]) & (safe <= (high + reach)[:, None])

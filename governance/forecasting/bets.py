@@ -39,6 +39,9 @@ FADING = 0.97
 CLIP = 3.0
 # The horizons, in days ahead, at which a fit says how far its own sums were off; past 30 days too few are seen.
 OWN_HORIZONS = (1, 2, 3, 5, 7, 10, 14, 21, 30)
+# Every second of the judged days.
+_ORIGIN_STEP = 2
+OWN_ORIGINS = JUDGED_DAYS // _ORIGIN_STEP
 # Series a batch: their states fit the processor's cache.
 _BATCH = 128
 # A set needs this many days before it is judged, so that its start is forgotten.
@@ -47,12 +50,15 @@ _WARM_UP = 21
 
 @dataclass(frozen=True)
 class Fit:
-    """path: (series, DAYS_AHEAD), >= 0, as large as the history. scale: (series, OWN_HORIZONS): the mean absolute error
-    of sums over that many days, as the method would have made it on this history; NaN where it could not be judged.
+    """path: (series, DAYS_AHEAD), >= 0, in the unit of the history.
+
+    misses: (series, origins, OWN_HORIZONS): actual minus foretold sum over that many days, as these parameter sets
+    would have made it from origins within the judged days; NaN where the series was too young or the days are to come.
+    Signed, so that the misses of a sum of series are the sums of their misses.
     """
 
     path: Floats
-    scale: Floats
+    misses: Floats
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,13 @@ def forecast(history: Floats) -> Fit:
 
     The last column is the day before the first that is foretold. At least WEEK days.
     """
-    paths, scales = [], []
+    paths, misses = [], []
     for batch in _batches(history):
         states = _smooth(batch)
         chosen, weights = _judge(states)
         paths.append(_paths(states, chosen, weights, JUDGED_DAYS, DAYS_AHEAD) * states.unit[:, None])
-        scales.append(_own_scale(states, chosen, weights) * states.unit[:, None])
-    return Fit(path=np.concatenate(paths), scale=np.concatenate(scales))
+        misses.append(_own_misses(states, chosen, weights) * states.unit[:, None, None])
+    return Fit(path=np.concatenate(paths), misses=np.concatenate(misses))
 
 
 def one_step(history: Floats, days: int) -> OneStep:
@@ -116,7 +122,7 @@ def _batches(history: Floats) -> Iterator[Floats]:
 
 def _smooth(history: Floats) -> _States:
     """Run all parameter sets over the days."""
-    known = np.isfinite(history)
+    known = np.asarray(np.isfinite(history))
     unit = _units(history, known)
     scaled = (np.where(known, history, 0) / unit[:, None]).astype(np.float32)
     first = np.where(known.any(1), known.argmax(1), history.shape[1] - 1)
@@ -168,15 +174,16 @@ def _start(scaled: Small, known: Flags, first: NDArray[np.intp]) -> tuple[Small,
     """Level and week to begin with, from the first four known weeks; the week is drawn half to flat."""
     length = scaled.shape[1]
     days = np.arange(length)[None, :]
-    window = known & (days >= first[:, None]) & (days < first[:, None] + 4 * WEEK)
-    medians = np.nanmedian(np.where(window.any(1)[:, None], np.where(window, scaled, np.nan), 1.0), axis=1)
+    window = np.asarray(known & (days >= first[:, None]) & (days < first[:, None] + 4 * WEEK))
+    some = np.asarray(window.any(1))[:, None]
+    medians = np.nanmedian(np.where(some, np.where(window, scaled, np.nan), 1.0), axis=1)
     season = np.ones((len(scaled), WEEK), np.float32)
     for of_week in range(WEEK):
         of_day = window[:, of_week::WEEK]
         seen = of_day.sum(1)
         totals = np.where(of_day, scaled[:, of_week::WEEK], 0).sum(1)
         season[:, of_week] = np.where(seen > 0, totals / np.maximum(seen, 1), np.nan)
-    means = np.nanmean(np.where(np.isfinite(season).any(1)[:, None], season, 1.0), axis=1)
+    means = np.nanmean(np.where(some, season, 1.0), axis=1)
     relative = np.where(means[:, None] > 0, season / np.where(means > 0, means, 1)[:, None], 1.0)
     relative = np.where(np.isfinite(relative), relative, 1.0)
     return (
@@ -232,23 +239,23 @@ def _paths(states: _States, chosen: NDArray[np.intp], weights: Small, position: 
     return np.asarray((each * weights[:, :, None]).sum(1), np.float64)
 
 
-def _own_scale(states: _States, chosen: NDArray[np.intp], weights: Small) -> Floats:
-    """(series, OWN_HORIZONS): mean absolute error of sums over the judged days, in units."""
+def _own_misses(states: _States, chosen: NDArray[np.intp], weights: Small) -> Floats:
+    """(series, OWN_ORIGINS, OWN_HORIZONS): what Fit says, in units."""
     length = states.scaled.shape[1]
     begin = length - JUDGED_DAYS
-    longest = OWN_HORIZONS[-1]
     horizons = np.array(OWN_HORIZONS)
     sums = np.concatenate(
         [np.zeros((len(states.scaled), 1)), np.cumsum(states.scaled, axis=1, dtype=np.float64)], axis=1
     )
-    errors = np.zeros((len(chosen), len(horizons)))
-    seen = np.zeros_like(errors)
-    for position in range(max(0, -begin), JUDGED_DAYS, 2):
+    misses = np.full((len(chosen), OWN_ORIGINS, len(horizons)), np.nan)
+    for origin in range(OWN_ORIGINS):
+        position = origin * _ORIGIN_STEP
         day = begin + position
         fitting = horizons[horizons <= length - day]
-        foretold = np.cumsum(_paths(states, chosen, weights, position, longest), axis=1)[:, fitting - 1]
+        if day < 0:
+            continue
+        foretold = np.cumsum(_paths(states, chosen, weights, position, int(fitting[-1])), axis=1)[:, fitting - 1]
         actual = sums[:, day + fitting] - sums[:, [day]]
         old_enough = (states.first <= day - COLD_DAYS)[:, None]
-        errors[:, : len(fitting)] += np.where(old_enough, np.abs(foretold - actual), 0)
-        seen[:, : len(fitting)] += old_enough
-    return np.where(seen > 0, errors / np.maximum(seen, 1), np.nan)
+        misses[:, origin, : len(fitting)] = np.where(old_enough, actual - foretold, np.nan)
+    return misses
