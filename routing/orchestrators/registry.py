@@ -5,7 +5,9 @@ from typing import Any
 
 from routing.orchestrators.ai_gateway import open_ai_gateway
 from routing.orchestrators.base import Orchestrator, Refused
+from routing.orchestrators.envoy.orchestrator import open_envoy
 from routing.orchestrators.gateway_api import open_gateway_api
+from routing.orchestrators.http import open_http
 from routing.orchestrators.litellm import open_litellm
 
 Settings = Mapping[str, Any]
@@ -14,7 +16,9 @@ Opener = Callable[[str, Settings], Orchestrator]
 # Each module adds its line: kind -> opener(name, settings). Settings never hold a secret, only where one is kept.
 _OPENERS: dict[str, Opener] = {
     "ai_gateway": open_ai_gateway,
+    "envoy": open_envoy,
     "gateway_api": open_gateway_api,
+    "http": open_http,
     "litellm": open_litellm,
 }
 
