@@ -202,5 +202,11 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "attribute-pending": {"task": "attribution.attribute_pending", "schedule": 15 * 60},
+    # Expires: where no worker runs, wake-ups must not pile up.
+    "deliver-notifications": {
+        "task": "governance.deliver_notifications",
+        "schedule": 5,
+        "options": {"expires": 10},
+    },
     "sweep-lake": {"task": "attribution.sweep_lake", "schedule": 24 * 3600},
 }

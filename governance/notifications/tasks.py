@@ -1,0 +1,11 @@
+"""Background work of notifications: thin; may run twice and at once."""
+
+from celery import shared_task
+
+from governance.notifications.delivering import deliver_due
+
+
+@shared_task(name="governance.deliver_notifications")
+def deliver_notifications() -> None:
+    """Send what is due. The rows are the queue: a lost wake-up costs a few seconds, never a message."""
+    deliver_due()

@@ -1,0 +1,5 @@
+"""Where Celery looks for background work of the top layer: each part keeps its tasks beside its services."""
+
+from governance.notifications import tasks as notifications
+
+__all__ = ["notifications"]
