@@ -1,5 +1,6 @@
 """Control state of the top layer."""
 
+from .anomalies import Anomaly, AnomalyPart
 from .budgets import Budget, LearnedEstimates, Quota, ThresholdPassed
 from .close import BudgetOutcome, ClosedFigure, ClosedPeriod, ExchangeRate
 from .colours import EntityColour
@@ -20,6 +21,8 @@ from .policies import PolicyVersion
 __all__ = [
     "ORGANISATION_ROLES",
     "TEAM_ROLES",
+    "Anomaly",
+    "AnomalyPart",
     "Budget",
     "BudgetOutcome",
     "Channel",
