@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from attribution.actors import SYSTEM
 from routing import guards, rebase, snapshots, transitions
@@ -29,6 +29,7 @@ from routing.proposing import (
     without_turned,
 )
 from routing.pushing import Connect, connect
+from routing.traffic import guards_of
 
 logger = structlog.get_logger(__name__)
 
@@ -139,16 +140,6 @@ def forget_traffic(*, before: datetime) -> None:
     Observation.objects.filter(minute__lt=before).delete()
 
 
-def guards_of(change: ChangeSet, now: datetime) -> tuple[guards.Guard, ...]:
-    """Both guards of a change that went live: since then against before; () for one that did not, or moves nothing."""
-    if change.live_at is None or change.accepted_at is None:
-        return ()
-    until = min(now, change.live_at + guards.WATCHED) if now >= change.live_at else change.live_at
-    earlier = _traffic(change, change.accepted_at - guards.BASELINE, change.accepted_at)
-    later = _traffic(change, change.live_at, until)
-    return guards.judge(earlier, later, change.orchestrator.objectives)
-
-
 # --- proof
 
 
@@ -257,37 +248,6 @@ def _guard(change: ChangeSet, now: datetime) -> bool:
         return False
     worse = [each for each in guards_of(change, now) if each.worse]
     return bool(worse) and _take_back(change, "; ".join(each.words for each in worse), now)
-
-
-def _traffic(change: ChangeSet, since: datetime, until: datetime) -> guards.Traffic:
-    """Requests of what the change touches. The minute in which it began is left out: it holds both."""
-    first = since.replace(second=0, microsecond=0)
-    if since != first:
-        first += timedelta(minutes=1)
-    covered = _covered(change)
-    if covered is None:
-        return guards.Traffic()
-    rows = Observation.objects.filter(
-        covered, orchestrator_id=change.orchestrator_id, minute__gte=first, minute__lt=until
-    )
-    return guards.total(rows.values_list("requests", "failed", "latency"))
-
-
-def _covered(change: ChangeSet) -> Q | None:
-    """The teams and models whose requests the change moves; None when it moves none."""
-    found = Q()
-    for each in rebase.touched(snapshots.before(change), snapshots.wanted(change)):
-        if each.part == "targets":
-            return Q()
-        one = Q()
-        if each.team is not None:
-            one &= Q(team=each.team)
-        if each.model is not None:
-            one &= Q(model=each.model)
-        if not one:
-            return Q()
-        found |= one
-    return found or None
 
 
 # --- drift
