@@ -171,25 +171,32 @@ def _units(history: Floats, known: Flags) -> Floats:
 
 
 def _start(scaled: Small, known: Flags, first: NDArray[np.intp]) -> tuple[Small, Small]:
-    """Level and week to begin with, from the first four known weeks; the week is drawn half to flat."""
+    """Level and week to begin with, from the first four known weeks.
+
+    The week is drawn to flat, at most by half: by as much as its days' means may be chance.
+    """
     length = scaled.shape[1]
     days = np.arange(length)[None, :]
     window = np.asarray(known & (days >= first[:, None]) & (days < first[:, None] + 4 * WEEK))
     some = np.asarray(window.any(1))[:, None]
     medians = np.nanmedian(np.where(some, np.where(window, scaled, np.nan), 1.0), axis=1)
     season = np.ones((len(scaled), WEEK), np.float32)
+    chance = np.zeros(len(scaled))
     for of_week in range(WEEK):
-        of_day = window[:, of_week::WEEK]
+        of_day, amounts = window[:, of_week::WEEK], scaled[:, of_week::WEEK]
         seen = of_day.sum(1)
-        totals = np.where(of_day, scaled[:, of_week::WEEK], 0).sum(1)
-        season[:, of_week] = np.where(seen > 0, totals / np.maximum(seen, 1), np.nan)
+        means = np.where(of_day, amounts, 0).sum(1) / np.maximum(seen, 1)
+        season[:, of_week] = np.where(seen > 0, means, np.nan)
+        around = np.where(of_day, amounts - means[:, None], 0)
+        # Of one day a week alone nothing is known of its chance: as much as its own size.
+        chance += np.where(seen > 1, (around**2).sum(1) / np.maximum(seen * (seen - 1), 1), means**2) / WEEK
     means = np.nanmean(np.where(some, season, 1.0), axis=1)
     relative = np.where(means[:, None] > 0, season / np.where(means > 0, means, 1)[:, None], 1.0)
     relative = np.where(np.isfinite(relative), relative, 1.0)
-    return (
-        np.maximum(medians, 1e-3).astype(np.float32),
-        (0.5 + 0.5 * np.clip(relative, 0.05, 5)).astype(np.float32),
-    )
+    between = np.nanvar(np.where(some, season, 1.0), axis=1)
+    trust = np.clip(1 - chance / np.maximum(between, 1e-9), 0.5, 1)[:, None]
+    start = 1 + trust * (np.clip(relative, 0.05, 5) - 1)
+    return np.maximum(medians, 1e-3).astype(np.float32), start.astype(np.float32)
 
 
 def _damped(days: int) -> Small:

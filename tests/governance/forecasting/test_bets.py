@@ -14,9 +14,8 @@ def test_it_repeats_a_steady_week():
     history = np.tile(WEEK, 20)[None, :]
     fit = bets.forecast(history)
     assert fit.path.shape == (1, 90)
-    # Weeks are learned slowly, from half flat: after 20 of them some percent are left.
-    assert fit.path[0, :7] == pytest.approx(WEEK, rel=0.08)
-    assert fit.path[0, :28].sum() == pytest.approx(4 * WEEK.sum(), rel=0.03)
+    assert fit.path[0, :7] == pytest.approx(WEEK, rel=0.02)
+    assert fit.path[0, :28].sum() == pytest.approx(4 * WEEK.sum(), rel=0.01)
 
 
 def test_it_follows_growth_further_than_last_week():
