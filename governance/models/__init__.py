@@ -4,6 +4,7 @@ from .anomalies import Anomaly, AnomalyPart
 from .budgets import Budget, LearnedEstimates, Quota, ThresholdPassed
 from .close import BudgetOutcome, ClosedFigure, ClosedPeriod, ExchangeRate
 from .colours import EntityColour
+from .forecasts import ForecastEvent, ForecastRun, ForecastVerdict, KeptForecast
 from .notifications import Channel, Delivery, Notification, Subscription
 from .people import (
     ORGANISATION_ROLES,
@@ -32,6 +33,10 @@ __all__ = [
     "EntityColour",
     "ExchangeRate",
     "FirstRunLink",
+    "ForecastEvent",
+    "ForecastRun",
+    "ForecastVerdict",
+    "KeptForecast",
     "LearnedEstimates",
     "Membership",
     "Notification",
