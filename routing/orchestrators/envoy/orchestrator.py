@@ -176,11 +176,9 @@ class EnvoyOrchestrator:
             name: json.loads(each.document("dry-run"))
             for name, each in render.render(plan.desired, str(self.layout.xds)).items()
         }
-        keys = self.layout.xds / "keys.json"
-        if keys.exists():
-            documents["keys"] = json.loads(keys.read_bytes())
+        # The real keys are no part of a plan, and must not stand in an error's words.
+        documents["keys"] = json.loads(keys_document({"dry|run": "dry-run"}, "dry-run"))
         with tempfile.TemporaryDirectory(prefix="weir-dry-run-") as scratch:
-            # The candidate holds the keys: the folder is ours alone (mode 700) and gone afterwards.
             place = replace(self.layout, folder=Path(scratch), admin="127.0.0.1:0")
             (Path(scratch) / "log").mkdir()
             path = Path(scratch) / "candidate.json"
@@ -507,5 +505,10 @@ def _dry_run(path: Path) -> str:
         raise OrchestratorError(f"the dry run did not end ({error})") from error
     if done.returncode == 0:
         return ""
-    lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    return " ".join(lines)[-600:] or f"envoy ended with {done.returncode}"
+    return _shortened(done.stderr.decode("utf-8", "replace")) or f"envoy ended with {done.returncode}"
+
+
+def _shortened(text: str) -> str:
+    """The last error without the whole configuration that Envoy may print after it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return (lines[-1] if lines else "").partition(': {"')[0][-600:]
