@@ -164,6 +164,11 @@ def _look(row: Orchestrator, change: ChangeSet, connect: Connect, now: datetime)
     if proof.level in (base.Level.LIVE, base.Level.EFFECTIVE):
         _reachable(row, now)
         return _proved(change, proof, watched, now)
+    if proof.level is base.Level.DRIFT and _is_split(proof) and change.status == Status.ACCEPTED:
+        # Its configuration is live; what the traffic does with it is the next question.
+        with transaction.atomic():
+            _move(change, Status.LIVE, "live", now, live_at=now)
+        watched = timedelta(0)
     fault = _fault(change, proof, watched)
     if proof.level is base.Level.DRIFT and not _is_mismatch(proof):
         return _drifted(row, change, proof.differences, proof.words, now)
@@ -188,7 +193,11 @@ def _fault(change: ChangeSet, proof: base.Proof, watched: timedelta) -> bool:
 
 def _is_mismatch(proof: base.Proof) -> bool:
     """Its own doing (it took the change and does something else), not another person's hand."""
-    return proof.overdue or (bool(proof.differences) and all(each.kind == "split" for each in proof.differences))
+    return proof.overdue or _is_split(proof)
+
+
+def _is_split(proof: base.Proof) -> bool:
+    return bool(proof.differences) and all(each.kind == "split" for each in proof.differences)
 
 
 def _proved(change: ChangeSet, proof: base.Proof, watched: timedelta, now: datetime) -> bool:
