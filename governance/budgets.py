@@ -495,6 +495,12 @@ def limit_within(child: Nested, period: Period) -> Decimal:
     return rounded(_WIDE.multiply(child.limit, _fraction(period.duration, child.period.duration)), LIMIT_PLACES)
 
 
+def within_period(limits: Iterable[tuple[Period, Decimal]], period: Period) -> Decimal:
+    """What limits of several periods come to in `period`, each by the part of its time that lies in it."""
+    parts = (_WIDE.multiply(limit, _fraction(_overlap(one, period), one.duration)) for one, limit in limits)
+    return rounded(sum(parts, _ZERO), LIMIT_PLACES)
+
+
 def excesses(budgets: Sequence[Nested], limits_within: Mapping[int, Decimal] | None = None) -> dict[int, Excess]:
     """Parent id -> by how much its children exceed it.
 
