@@ -102,13 +102,16 @@ def programs(home: Path, *, host: str, port: int) -> list[Program]:
         folder.mkdir(parents=True, exist_ok=True)
     sock.parent.chmod(0o700)
     celery = [python, "-m", "celery", "-A", "governance.config"]
+    worker = [*celery, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     gunicorn = [python, "-m", "gunicorn", "governance.config.wsgi:application", "--workers", "1", "--threads", "8"]
     broker = [valkey, "--port", "0", "--unixsocket", str(sock), "--unixsocketperm", "700", "--dir", str(broker_data)]
     return [
         Program("broker", [*broker, "--appendonly", "yes", "--save", "", "--daemonize", "no"]),
         Program("web", [*gunicorn, "--bind", address, "--timeout", "60", "--limit-request-line", "8190"]),
-        Program("worker", [*celery, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]),
+        Program("worker", [*worker, "--hostname", "worker@%h", "--queues", "celery"]),
+        # Apart, so that a long attribution never keeps a push or a stop waiting.
+        Program("loop", [*worker, "--hostname", "loop@%h", "--queues", "loop"]),
         Program(
             "clock", [*celery, "beat", "--schedule", str(sock.parent / "beat"), "--pidfile=", "--loglevel=WARNING"]
         ),

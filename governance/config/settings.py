@@ -200,6 +200,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
+CELERY_TASK_ROUTES = {"routing.*": {"queue": "loop"}}
 CELERY_BEAT_SCHEDULE = {
     "attribute-pending": {"task": "attribution.attribute_pending", "schedule": 15 * 60},
     # Expires: where no worker runs, wake-ups must not pile up.
@@ -208,5 +209,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5,
         "options": {"expires": 10},
     },
+    # The loop has a worker of its own, so that a long attribution or fit never keeps a push or a stop waiting.
+    "loop-push": {"task": "routing.push", "schedule": 2, "options": {"expires": 4}},
+    "loop-watch": {"task": "routing.watch", "schedule": 10, "options": {"expires": 20}},
+    "loop-traffic": {"task": "routing.traffic", "schedule": 5, "options": {"expires": 10}},
+    "loop-forget-traffic": {"task": "routing.forget_traffic", "schedule": 24 * 3600},
     "sweep-lake": {"task": "attribution.sweep_lake", "schedule": 24 * 3600},
 }
