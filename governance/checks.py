@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+
+from governance.notifications.mail import MailServer
 
 
 @register()
@@ -56,3 +59,39 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
             id="weir.W001",
         )
     ]
+
+
+@register()
+def check_public_url(**_: Any) -> list[CheckMessage]:
+    """weir.E010: messages link to pages, so WEIR_PUBLIC_URL is an address of a server."""
+    parts = urlsplit(settings.WEIR_PUBLIC_URL)
+    if parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment):
+        return []
+    return [
+        Error(
+            f"WEIR_PUBLIC_URL is {settings.WEIR_PUBLIC_URL!r}",
+            hint="Set it to where people open Weir, for example https://weir.example.com.",
+            id="weir.E010",
+        )
+    ]
+
+
+@register()
+def check_mail_server(**_: Any) -> list[CheckMessage]:
+    """weir.E011: the mail server can be understood. Its address is not shown: it may hold a password."""
+    if not settings.WEIR_SMTP_URL:
+        return []
+    try:
+        MailServer.parse(settings.WEIR_SMTP_URL, settings.WEIR_MAIL_FROM)
+    except ValueError as error:
+        return [Error(f"WEIR_SMTP_URL or WEIR_MAIL_FROM: {error}", hint="Correct it.", id="weir.E011")]
+    return []
+
+
+@register(deploy=True)
+def check_links_lead_here(**_: Any) -> list[CheckMessage]:
+    """weir.W010: where mail leaves for other people, links to localhost lead nowhere."""
+    if settings.WEIR_SMTP_URL and urlsplit(settings.WEIR_PUBLIC_URL).hostname in ("localhost", "127.0.0.1", "::1"):
+        hint = "Set WEIR_PUBLIC_URL to the address that people open."
+        return [Warning("messages link to this machine only", hint=hint, id="weir.W010")]
+    return []

@@ -18,7 +18,7 @@ from email.utils import parseaddr, parsedate_to_datetime
 from http.client import HTTPConnection as PlainConnection
 from http.client import HTTPException, HTTPResponse
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from apprise import AppriseAsset, NotifyType
 from apprise.plugins import N_MGR
@@ -28,6 +28,7 @@ from django.core.validators import validate_email
 
 from governance.models import Channel
 from governance.notifications import addresses, signing
+from governance.notifications.mail import BadAddress, MailServer
 from governance.notifications.messages import Message, one_line
 
 TIMEOUT_SECONDS = 10.0
@@ -58,12 +59,6 @@ class DeliveryError(Exception):
         super().__init__(words)
 
 
-class BadAddress(Exception):
-    """An address that can't be used; the message says what to write. Never retryable."""
-
-    retryable = False
-
-
 @dataclass(frozen=True)
 class Outgoing:
     """A message with its key, by which a recipient knows a repeat, and its body for webhooks."""
@@ -80,36 +75,6 @@ class Target:
     kind: str
     address: str = field(repr=False)
     signing: tuple[str, ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True)
-class MailServer:
-    """How mail leaves; named by the operator in the environment, and so trusted, also with a private address."""
-
-    host: str
-    port: int
-    security: str  # plain, starttls, tls
-    user: str
-    password: str = field(repr=False)
-    sender: str
-
-    @classmethod
-    def parse(cls, url: str, sender: str) -> "MailServer":
-        """From WEIR_SMTP_URL and WEIR_MAIL_FROM. Raises BadAddress."""
-        parts = urlsplit(url)
-        known = {"smtp": ("plain", 25), "smtp+starttls": ("starttls", 587), "smtps": ("tls", 465)}
-        if parts.scheme not in known or not parts.hostname:
-            raise BadAddress("write smtp://, smtp+starttls:// or smtps://, then user:password@host:port")
-        security, port = known[parts.scheme]
-        given = sender or f"weir@{parts.hostname}"
-        try:
-            validate_email(parseaddr(given)[1])
-            port = parts.port or port
-        except ValidationError as error:
-            raise BadAddress("set WEIR_MAIL_FROM to the address that mail is sent from") from error
-        except ValueError as error:
-            raise BadAddress("the port must be a number up to 65535") from error
-        return cls(parts.hostname, port, security, unquote(parts.username or ""), unquote(parts.password or ""), given)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from governance.models import Channel, Delivery, Notification
 from governance.notifications import channels, messages, outbox, sealing
 from governance.notifications.channels import DeliveryError, Network, Outgoing, Target
 from governance.notifications.events import Event, Kind
+from governance.notifications.mail import BadAddress, MailServer
 from governance.notifications.outbox import Claim, ClaimLost
 from governance.notifications.recipients import Recipient, channel_may_know, person_may_know
 
@@ -61,9 +62,9 @@ def _deliver_round(clock: Clock) -> int:
 
 
 def network() -> Network:
-    """What the settings allow. Raises channels.BadAddress for a mail server that can't be understood."""
+    """What the settings allow. Raises BadAddress for a mail server that can't be understood."""
     url = settings.WEIR_SMTP_URL
-    mail = channels.MailServer.parse(url, settings.WEIR_MAIL_FROM) if url else None
+    mail = MailServer.parse(url, settings.WEIR_MAIL_FROM) if url else None
     return Network(mail, settings.WEIR_ALLOW_PRIVATE_ADDRESSES)
 
 
@@ -83,7 +84,7 @@ def signing_secrets(channel: Channel, now: datetime) -> tuple[str, ...]:
 
 
 def address_of(channel: Channel) -> str:
-    """The channel's address in the clear. Raises sealing.SealError, channels.BadAddress."""
+    """The channel's address in the clear. Raises sealing.SealError, BadAddress."""
     if channel.sealed:
         return sealing.unseal(channel.sealed)
     return channels.checked(channel.kind, sealing.dereference(channel.reference))[0]
@@ -102,12 +103,12 @@ def _make_digest(channel_id: int | None, user_id: int | None, now: datetime) -> 
         newest = max(part.pk for part in parts)
         event = Event(
             kind=Kind.DIGEST,
-            # Nobody but its recipient sees a digest; what is in it is checked part by part when it leaves.
-            team=None,
+            # What is in it is checked part by part when it leaves.
+            team=to.channel.team if to.channel else None,
             budget_id=None,
             subject=f"Digest of {len(parts)}",
             figures={},
-            link_path="/notifications",
+            link_path="/settings/notifications",
             once_key=f"digest:{channel_id or ''}:{user_id or ''}:{newest}",
         )
         outbox.bundle(outbox.keep(event, now)[0], to, [part.pk for part in parts], now)
@@ -134,7 +135,7 @@ def _deliver(claim: Claim, silent: set[str], clock: Clock) -> int:
     except DeliveryError as error:
         _note_failure(claim, error, silent, clock())
         return 0
-    except (sealing.SealError, channels.BadAddress) as error:
+    except (sealing.SealError, BadAddress) as error:
         claim.fail(str(error), clock())
         return 0
     except ClaimLost:

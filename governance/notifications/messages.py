@@ -55,7 +55,9 @@ def compose_digest(items: list[tuple[datetime, Told]], public_url: str) -> Messa
         f"{at:%d %b %H:%M} UTC: {part.subject}\n{part.text}" for (at, _), part in zip(items, parts, strict=True)
     )
     count = f"{len(items)} notification{'s' if len(items) != 1 else ''}"
-    return Message(f"Weir: {count} since the last digest", words, (), public_url.rstrip("/") + "/notifications", "info")
+    return Message(
+        f"Weir: {count} since the last digest", words, (), public_url.rstrip("/") + "/settings/notifications", "info"
+    )
 
 
 def body_of(
