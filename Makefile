@@ -9,7 +9,7 @@ DEMO ?= 1
 WEIR_HOME ?= $(CURDIR)/var
 export WEIR_HOME
 
-.PHONY: install install-dev run test test-fast lint format bench clean lock browser $(addprefix bench-,attribution ingest anomalies)
+.PHONY: install install-dev run test test-fast lint format bench clean lock browser $(addprefix bench-,attribution ingest anomalies control)
 
 install:
 	@$(PYTHON) tools/bootstrap.py runtime
@@ -42,9 +42,9 @@ format: install-dev
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: bench-attribution bench-ingest bench-anomalies
+bench: bench-attribution bench-ingest bench-anomalies bench-control
 
-bench-attribution bench-ingest bench-anomalies: bench-%: install-dev
+bench-attribution bench-ingest bench-anomalies bench-control: bench-%: install-dev
 	@SIZE=$(SIZE) $(PY) -m tests.benchmarks.bench_$*
 
 lock:
