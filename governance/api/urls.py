@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("attribution.api.urls")),
     path("v1/", include("routing.api.urls")),
     path("v1/", include("governance.api.notification_urls")),
+    path("v1/", include("governance.api.anomaly_urls")),
     path("schema", views.SchemaView.as_view(), name="api-schema"),
     path("docs", views.docs, name="api-docs"),
     re_path(r"^.*$", NothingHereView.as_view()),
