@@ -1,5 +1,6 @@
 """Where Celery looks for background work of the top layer: each part keeps its tasks beside its services."""
 
+from governance import anomaly_tasks as anomalies
 from governance.notifications import tasks as notifications
 
-__all__ = ["notifications"]
+__all__ = ["anomalies", "notifications"]

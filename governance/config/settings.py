@@ -202,6 +202,11 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {"routing.*": {"queue": "loop"}}
 CELERY_BEAT_SCHEDULE = {
+    "judge-anomalies": {
+        "task": "governance.judge_anomalies",
+        "schedule": 5 * 60,
+        "options": {"expires": 240},
+    },
     "attribute-pending": {"task": "attribution.attribute_pending", "schedule": 15 * 60},
     # Expires: where no worker runs, wake-ups must not pile up.
     "deliver-notifications": {
