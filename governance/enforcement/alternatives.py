@@ -64,7 +64,7 @@ class Alternatives:
         position = int(np.flatnonzero(spend * (1 + facts.margin) <= facts.available).min(initial=_TOP))
         refused = float(ladders.shares[:, position, -1] @ tokens)
         harm = float((ladders.harm[:, position] - ladders.harm[:, 0]) @ owed)
-        end = facts.budget.spent + float(spend[position])
+        end = facts.budget.spent + facts.budget.committed + float(spend[position])
         return _alternative(facts, _NAMES[rung], end, harm, refused, rung in facts.budget.permitted)
 
 
@@ -74,7 +74,7 @@ def _hard_stop(inputs: ControlInputs, links: Links, mine: Ints, facts: Facts) ->
     refused = float(_tokens(inputs, links, mine).sum()) * (1 - part)
     refusal = np.array([menu.refusal for menu in inputs.menus])[inputs.cells.menu[links.cell[mine]]]
     harm = float((refusal * inputs.cells.weight[links.cell[mine]] * links.owed[mine]).sum()) * (1 - part)
-    end = facts.budget.spent + owed * part
+    end = facts.budget.spent + facts.budget.committed + owed * part
     return _alternative(facts, "stop at the limit", end, harm, refused, Rung.STOP in facts.budget.permitted)
 
 

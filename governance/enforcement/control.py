@@ -55,6 +55,7 @@ class Menu:
     refusal: disutility of refusing a million tokens of weight 1, in the terms of Option.disutility.
     tail_objective: share of requests that may exceed the latency objective; tail_price: what exceeding it by all
         requests is worth, in the same terms. A ladder that cheap can't climb without being late pays this.
+    may_refuse: False where what serves the model can't hold a quota.
     """
 
     model: str
@@ -64,6 +65,7 @@ class Menu:
     tail_objective: float = 1.0
     tail_price: float = 8.0
     objective_ms: float | None = None
+    may_refuse: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Cells:
 class ControlBudget:
     """One budget in its period, and what its policy permits now.
 
-    spent: billed + estimate x learned ratio. sigma: relative standard error of the forecast of the rest.
+    spent: billed + estimate x learned ratio. committed: what the rest of the period costs that no route moves.
+    sigma: relative standard error of the forecast of the rest.
     cells, remaining: which cells count, and the Mtok that each is expected to use until the period ends.
     permitted: rungs that may be used now without asking. may_loosen: False while data is stale or a freeze holds.
     price: the shadow price that the last tick left (0: none). turned: the period is new, the last one's asks are over.
@@ -114,6 +117,7 @@ class ControlBudget:
     margin_factor: float = 1.0
     price: float = 0.0
     turned: bool = False
+    committed: float = 0.0
     spent_last_day: float | None = None
 
     @property

@@ -64,7 +64,7 @@ class _Settling:
     def __init__(self, inputs: ControlInputs, links: Links) -> None:
         budgets, cells = inputs.budgets, len(inputs.cells.team)
         self.inputs, self.links = inputs, links
-        self.available = np.array([each.limit - each.spent for each in budgets])
+        self.available = np.array([each.limit - each.spent - each.committed for each in budgets])
         self.hours = np.array([(each.period_end - inputs.now).total_seconds() / 3600 for each in budgets])
         self.margin = np.array([inputs.rails.risk * each.margin_factor * (each.sigma or 0.0) for each in budgets])
         self.method = [Method.NONE] * len(budgets)
@@ -247,10 +247,12 @@ def _last_mile(inputs: ControlInputs, links: Links, settled: _Settling, at: int,
     left = float(settled.available[at])
     usd = cells.usd_per_mtok[which] * cells.rate[which] * hours
     need = _cost(links, cells.menu[which], shares[which]) * usd
-    if left <= 0:
+    if budget.limit - budget.spent <= 0:
         settled.method[at] = Method.STOP if budget.may_stop else Method.LAST_MILE
         served = np.maximum(1.0 - shares[which, -1], 1e-12)
         _refuse(shares, which, np.minimum(1.0, (0.0 if budget.may_stop else 1 - rails.most_refused) / served))
+        return
+    if left <= 0:
         return
     total = float(need.sum())
     if total * 3 > left and total > 0:
@@ -316,8 +318,8 @@ def _budget_plan(settled: _Settling, at: int, shares: Floats, target: Floats, ot
         method=method,
         price=price,
         available=float(settled.available[at]),
-        expected_end=budget.spent + float(settled.expected[at]),
-        without=budget.spent + float(settled.without[at]),
+        expected_end=budget.spent + budget.committed + float(settled.expected[at]),
+        without=budget.spent + budget.committed + float(settled.without[at]),
         margin=float(settled.margin[at]),
         fits=bool(settled.fits[at]),
         spared=int(settled.spared[mine].sum()),

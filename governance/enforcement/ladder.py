@@ -99,7 +99,7 @@ def _allowed(menu: Menu, permitted: frozenset[Rung], width: int, most_refused: f
     most = np.zeros(width + 1)
     for at, (option, base) in enumerate(zip(menu.options, menu.base, strict=True)):
         most[at] = 1.0 if option.rung in permitted else base
-    most[-1] = most_refused if permitted & {Rung.THROTTLE, Rung.STOP} else 0.0
+    most[-1] = most_refused if menu.may_refuse and permitted & {Rung.THROTTLE, Rung.STOP} else 0.0
     return most
 
 

@@ -112,7 +112,7 @@ def _p95(menu: Menu, shares: list[float]) -> float | None:
 
 def _outlook(facts: Facts) -> str:
     budget, limit = facts.budget, money(facts.budget.limit, facts.currency)
-    if facts.available <= 0:
+    if facts.budget.limit <= facts.budget.spent:
         return _spent(facts)
     if facts.without <= budget.limit:
         end = money(facts.without, facts.currency)
@@ -132,7 +132,7 @@ def _spent(facts: Facts) -> str:
 def _crossing(facts: Facts) -> str | None:
     """The day on which an even run of the forecast passes the limit."""
     hours = (facts.budget.period_end - facts.now).total_seconds() / 3600
-    rest = facts.without - facts.budget.spent
+    rest = facts.without - facts.budget.spent - facts.budget.committed
     if rest <= 0 or hours <= 0:
         return None
     return _day(facts.now + timedelta(hours=hours * facts.available / rest))
