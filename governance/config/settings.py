@@ -175,6 +175,10 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "AnomalyState": "governance.models.anomalies.Anomaly.State",
+        "DeliveryState": "governance.models.notifications.Delivery.State",
+    },
 }
 
 LOGGING = {
