@@ -4,6 +4,7 @@ from .anomalies import Anomaly, AnomalyPart
 from .budgets import Budget, LearnedEstimates, Quota, ThresholdPassed
 from .close import BudgetOutcome, ClosedFigure, ClosedPeriod, ExchangeRate
 from .colours import EntityColour
+from .decisions import BudgetControl, ControlTick, Decision, DecisionChange, SteeredRoute
 from .forecasts import ForecastEvent, ForecastRun, ForecastVerdict, KeptForecast
 from .notifications import Channel, Delivery, Notification, Subscription
 from .people import (
@@ -25,10 +26,14 @@ __all__ = [
     "Anomaly",
     "AnomalyPart",
     "Budget",
+    "BudgetControl",
     "BudgetOutcome",
     "Channel",
     "ClosedFigure",
     "ClosedPeriod",
+    "ControlTick",
+    "Decision",
+    "DecisionChange",
     "Delivery",
     "EntityColour",
     "ExchangeRate",
@@ -45,6 +50,7 @@ __all__ = [
     "Role",
     "ServiceToken",
     "SignInAttempt",
+    "SteeredRoute",
     "Subscription",
     "ThresholdPassed",
     "User",
