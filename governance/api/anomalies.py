@@ -68,7 +68,7 @@ class DayAnswer(serializers.Serializer[None]):
 
 class AnomalyAnswer(serializers.Serializer[None]):
     id = serializers.IntegerField()
-    state = serializers.ChoiceField(choices=State.values)
+    state = serializers.ChoiceField(choices=State.choices)
     version = serializers.IntegerField(help_text="send it back when you triage")
     cause = serializers.DictField(
         child=serializers.CharField(allow_null=True), help_text="what its parts have in common; {}: nothing"
@@ -97,7 +97,7 @@ class AnomaliesAnswer(serializers.Serializer[None]):
 
 
 class TriageBody(serializers.Serializer[Any]):
-    state = serializers.ChoiceField(choices=State.values)
+    state = serializers.ChoiceField(choices=State.choices)
     version = serializers.IntegerField(min_value=1, max_value=MAX_ID, help_text="of the anomaly as you saw it")
     note = serializers.CharField(
         max_length=MAX_NOTE, required=False, allow_blank=True, help_text="explained needs one: why it was expected"
