@@ -40,6 +40,7 @@ class SpendRow:
     estimated_cost: Decimal | None
     uncounted_cost: Decimal | None
     unknown_parts: int
+    metered_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def daily(start: date, end: date, by: Sequence[Dimension], basis: Basis) -> tupl
 
 
 def _spend_row(row: serving.Row, groups: int) -> SpendRow:
-    cost, estimated, uncounted, _total, unknown = row[2 + groups : 7 + groups]
-    return SpendRow(row[0], row[1], tuple(row[2 : 2 + groups]), cost, estimated, uncounted, unknown)
+    cost, estimated, uncounted, _total, unknown, _attributed, _unattributed, tokens = row[2 + groups : 10 + groups]
+    return SpendRow(row[0], row[1], tuple(row[2 : 2 + groups]), cost, estimated, uncounted, unknown, tokens)
 
 
 def settled_through() -> dict[str, date]:
@@ -210,6 +211,49 @@ def _counts_of(revision: Revision) -> tuple[CountRow, ...]:
         rows = engine.run("marts/usage_counts", inputs={"usage_owned": catalogue.read_table(revision)}).to_pylist()
     return tuple(
         CountRow(row["day"], row["provider"], row["model"], row["team"], row["api_key"], row["requests"], row["tokens"])
+        for row in rows
+    )
+
+
+def hourly_counts(day: date) -> tuple[CountRow, ...]:
+    """Requests and tokens of a UTC day as telemetry names who asked: newer than `usage_counts`, before ownership."""
+    revisions = Revision.objects.filter(dataset=Dataset.USAGE_HOURLY, current=True, rows__gt=0, day=day).order_by("key")
+    return tuple(row for revision in revisions for row in _counts_of(revision))
+
+
+def minute_counts(since: datetime, until: datetime) -> tuple[tuple[datetime, CountRow], ...]:
+    """(start of the minute, its requests and tokens) of the instants [since, until), as telemetry names who asked."""
+    days = {since.astimezone(UTC).date(), until.astimezone(UTC).date()}
+    held = Revision.objects.filter(dataset__in=[Dataset.REQUESTS, Dataset.SERIES], current=True, rows__gt=0)
+    pairs: dict[tuple[str, date], dict[str, Revision]] = {}
+    for revision in held.filter(day__in=days).order_by("key"):
+        if revision.day is not None:
+            pairs.setdefault((revision.scope, revision.day), {})[revision.dataset] = revision
+    found: list[tuple[datetime, CountRow]] = []
+    for (_, day), pair in sorted(pairs.items()):
+        if len(pair) == 2:
+            found += _minutes_of(pair[Dataset.REQUESTS], pair[Dataset.SERIES], day, since, until)
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=16)
+def _minutes_of(
+    requests: Revision, series: Revision, day: date, since: datetime, until: datetime
+) -> tuple[tuple[datetime, CountRow], ...]:
+    with catalogue.open_engine() as engine:
+        rows = engine.run(
+            "marts/minute_counts",
+            params={"since": since, "until": until},
+            inputs={
+                "requests": _files(Dataset.REQUESTS, [requests]),
+                "series": _files(Dataset.SERIES, [series]),
+            },
+        ).to_pylist()
+    return tuple(
+        (
+            row["minute"],
+            CountRow(day, row["provider"], row["model"], row["team"], row["api_key"], row["requests"], row["tokens"]),
+        )
         for row in rows
     )
 

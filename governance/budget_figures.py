@@ -13,7 +13,7 @@ from django.db import transaction
 
 from attribution import spend
 from attribution.models import BillingAccount
-from attribution.periods import Period
+from attribution.periods import Period, month_of
 from attribution.queries import Dimension
 from attribution.spend import SpendRow, UnestimatedRow
 from attribution.vocabulary import Basis
@@ -32,7 +32,7 @@ from governance.budgets import (
     consumption,
     learn_ratios,
 )
-from governance.models import Budget, ExchangeRate, LearnedEstimates
+from governance.models import Budget, ClosedPeriod, ExchangeRate, LearnedEstimates
 from governance.team_tree import TeamTree
 
 KEPT_LEARNED = 400
@@ -81,6 +81,7 @@ def consumptions(asked: Sequence[Asked], now: datetime, *, tree: TeamTree | None
     """What each of `asked` consumed up to `now`."""
     tree = tree or TeamTree.read()
     hours = spend.hour_shares(_edge_days(asked, now))
+    rates: dict[tuple[str, date], dict[str, Decimal]] = {}
     found: dict[Asked, Consumption] = {}
     for group in _alike(asked):
         by = _grouped_by(group)
@@ -88,6 +89,9 @@ def consumptions(asked: Sequence[Asked], now: datetime, *, tree: TeamTree | None
         rows = _Rows(spend.daily(start, end, by, group[0].basis), by)
         ratios, carried = _learned(group[0].basis)
         for one in group:
+            rated = (one.currency, min(now, one.period.end - _DAY).date())
+            if rated not in rates:
+                rates[rated] = exchange_rates(*rated)
             found[one] = consumption(
                 rows.of(one.dims, tree),
                 period=one.period,
@@ -95,14 +99,17 @@ def consumptions(asked: Sequence[Asked], now: datetime, *, tree: TeamTree | None
                 currency=one.currency,
                 ratios=ratios,
                 carried=[each.rate for each in carried if _owns(one.dims, each.owner, now.date(), tree)],
-                rates=exchange_rates(one.currency, min(now, one.period.end - _DAY).date()),
+                rates=rates[rated],
                 hours=hours,
             )
     return found
 
 
 def exchange_rates(into: str, day: date) -> dict[str, Decimal]:
-    """Currency -> units of `into` for one unit, as last said on or before `day`."""
+    """Currency -> units of `into` for one unit, as last said on or before `day`; of a closed month, as frozen."""
+    closed = ClosedPeriod.objects.filter(month=month_of(day)).first()
+    if closed is not None:
+        return {row["currency"]: Decimal(row["rate"]) for row in closed.exchange_rates if row["into"] == into}
     found: dict[str, Decimal] = {}
     for row in ExchangeRate.objects.filter(into=into, day__lte=day).order_by("day"):
         found[row.currency] = row.rate

@@ -46,6 +46,30 @@ def forecast_of(
     return _together(found, limit, before, used.consumed, start, end, through)
 
 
+def forecast_as_of(budget: Budget, period: Period, used: Consumption, tree: TeamTree) -> dict[str, object] | None:
+    """How the period's total was forecast when it was half over and when it ended, for its outcome; None: never.
+
+    {"middle" and "end": {"made_at", "p10", "p50", "p90"}}, decimals as text; spend before the forecast as it is now.
+    """
+    found: dict[str, object] = {}
+    start, end = _nearest_day(period.start), _nearest_day(period.end)
+    for name, at in (("middle", period.start + period.duration / 2), ("end", period.end)):
+        stored = [
+            one
+            for scope in _scopes(budget, at, tree)
+            if (one := forecast_for(scope, currency=budget.currency, basis=budget.basis, as_of=at)) is not None
+        ]
+        if not stored:
+            continue
+        through = max(start, min(end, min(each.first_day for each in stored)))
+        before = sum((amount for day, amount in used.by_day if day < through), _ZERO)
+        total = _together(stored, _ZERO, before, before, start, end, through).total
+        if total is not None:
+            figures = {"p10": f"{total.p10:f}", "p50": f"{total.p50:f}", "p90": f"{total.p90:f}"}
+            found[name] = {"made_at": min(each.made_at for each in stored).isoformat(), **figures}
+    return found or None
+
+
 def _scopes(budget: Budget, now: datetime, tree: TeamTree) -> list[ForecastScope]:
     dims = {str(name): str(value) for name, value in budget.dims}
     team = dims.pop("team", None)

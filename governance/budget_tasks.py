@@ -1,0 +1,27 @@
+"""Background work of budgets: thin; a slot runs once, whoever wakes it."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from attribution import runs
+from governance.budget_watch import watch
+
+EVERY = timedelta(minutes=2)
+LEASE = timedelta(minutes=10)
+
+
+@shared_task(name="governance.watch_budgets")  # type: ignore[untyped-decorator]
+def watch_budgets() -> None:
+    """Learn from settled days, find passed thresholds, tell each once a period."""
+    now = timezone.now()
+    run = runs.claim("governance.watch_budgets", runs.slot_of(now, EVERY), lease=LEASE, now=now)
+    if run is None:
+        return
+    try:
+        seen = watch(now)
+    except Exception as error:
+        run.fail(f"{type(error).__name__}: {error}"[:2000], timezone.now())
+        raise
+    run.finish({"budgets": seen.budgets, "passed": seen.passed}, timezone.now())
