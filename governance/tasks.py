@@ -1,6 +1,7 @@
 """Where Celery looks for background work of the top layer: each part keeps its tasks beside its services."""
 
 from governance import anomaly_tasks as anomalies
+from governance import forecast_tasks as forecasts
 from governance.notifications import tasks as notifications
 
-__all__ = ["anomalies", "notifications"]
+__all__ = ["anomalies", "forecasts", "notifications"]

@@ -41,6 +41,10 @@ class TeamTree:
             self._known[team, epoch] = self._walk(team, day)
         return self._known[team, epoch]
 
+    def parents(self, day: date) -> frozenset[str]:
+        """The teams that have others directly below them on `day`."""
+        return frozenset(edge.parent for edge in self._edges if len(self.below(edge.parent, day)) > 1)
+
     def _walk(self, team: str, day: date) -> frozenset[str]:
         children: dict[str, list[str]] = {}
         for edge in self._edges:

@@ -211,6 +211,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5 * 60,
         "options": {"expires": 240},
     },
+    # Each night's fit runs once; asked for often, so that a first one follows soon after the first figures.
+    "fit-forecasts": {"task": "governance.fit_forecasts", "schedule": 10 * 60, "options": {"expires": 10 * 60}},
     "attribute-pending": {"task": "attribution.attribute_pending", "schedule": 15 * 60},
     # Expires: where no worker runs, wake-ups must not pile up.
     "deliver-notifications": {

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from governance.forecasting.bets import OWN_HORIZONS
-from governance.forecasting.values import HORIZONS, SCOPE_DIMENSIONS, ForecastScope
+from governance.forecasting.values import ALONE, HORIZONS, SCOPE_DIMENSIONS, Below, ForecastScope
 
 Floats = NDArray[np.float64]
 
@@ -84,19 +84,27 @@ def extended(own: Floats) -> Floats:
     return np.concatenate([own, *later], axis=1)
 
 
-def scopes_of(leaves: Sequence[Leaf]) -> tuple[ForecastScope, ...]:
-    """The standard scopes that these leaves have, everything first."""
-    found = {
-        ForecastScope(tuple((name, value) for name in dims if (value := getattr(leaf, name)) is not None))
-        for leaf in leaves
-        for dims in STANDARD
-        if all(getattr(leaf, name) is not None for name in dims)
-    }
+def scopes_of(leaves: Sequence[Leaf], below: Below = ALONE) -> tuple[ForecastScope, ...]:
+    """The standard scopes that these leaves have, everything first; a team's leaves are also those of teams above."""
+    above: dict[str | None, set[str | None]] = {}
+    for team, members in below.items():
+        for member in members:
+            above.setdefault(member, set()).add(team)
+    found = set()
+    for leaf in leaves:
+        own: set[str | None] = {leaf.team}
+        for owner in own | above.get(leaf.team, set()):
+            values = {**leaf.values, "team": owner}
+            found |= {
+                ForecastScope(tuple((name, value) for name in dims if (value := values[name]) is not None))
+                for dims in STANDARD
+                if all(values[name] is not None for name in dims)
+            }
     return tuple(sorted(found, key=lambda scope: (len(scope.dims), scope.dims)))
 
 
-def membership(scopes: Sequence[ForecastScope], leaves: Sequence[Leaf]) -> Floats:
+def membership(scopes: Sequence[ForecastScope], leaves: Sequence[Leaf], below: Below = ALONE) -> Floats:
     """(scopes, leaves): 1 where the leaf lies in the scope."""
     values = [leaf.values for leaf in leaves]
-    flags = chain.from_iterable((scope.contains(leaf) for leaf in values) for scope in scopes)
+    flags = chain.from_iterable((scope.contains(leaf, below) for leaf in values) for scope in scopes)
     return np.fromiter(flags, float, len(scopes) * len(leaves)).reshape(len(scopes), len(leaves))

@@ -5,11 +5,12 @@ at six places. Days are UTC days; periods are half-open.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 
 # What a scope can name, in the order in which scopes are written.
 SCOPE_DIMENSIONS = ("environment", "model", "project", "provider", "team")
@@ -22,6 +23,10 @@ _PLACES = Decimal("0.000001")
 _ZERO = Decimal(0)
 # How many standard deviations lie between the 10th and the 90th percentile of a normal distribution.
 _NORMAL_80 = 2.5631
+
+# Team -> itself and all teams below it.
+Below = Mapping[str, Collection[str]]
+ALONE: Below = MappingProxyType({})
 
 
 class UnknownDimension(ValueError):
@@ -72,9 +77,12 @@ class ForecastScope:
     def team(self) -> str | None:
         return self.values.get("team")
 
-    def contains(self, leaf: Mapping[str, str | None]) -> bool:
-        """Does `leaf` (dimension -> value) lie in it?"""
-        return all(leaf.get(name) == value for name, value in self.dims)
+    def contains(self, leaf: Mapping[str, str | None], below: Below = ALONE) -> bool:
+        """Does `leaf` (dimension -> value) lie in it? below: team -> all teams in it; a team not named is alone."""
+        return all(
+            leaf.get(name) in below.get(value, (value,)) if name == "team" else leaf.get(name) == value
+            for name, value in self.dims
+        )
 
 
 @dataclass(frozen=True)
@@ -186,9 +194,9 @@ class StoredForecast:
         spent_through: days before it are in `spent`; as a rule the first day of the forecast.
         """
         skipped, path = self._ahead(start, end, spent_through)
-        middle = spent + _exact(sum(path))
+        middle = spent + exact(sum(path))
         offsets = dict(zip(LEVELS, self.spread.within(skipped, len(path)), strict=True))
-        p2_5, p10, p90, p97_5 = (max(spent, middle + _exact(offsets[level])) for level in (0.025, 0.1, 0.9, 0.975))
+        p2_5, p10, p90, p97_5 = (max(spent, middle + exact(offsets[level])) for level in (0.025, 0.1, 0.9, 0.975))
         return PeriodForecast(
             p2_5=p2_5,
             p10=p10,
@@ -210,7 +218,7 @@ class StoredForecast:
             crossed = max(start, first - timedelta(days=1))
         else:
             for ahead, total in enumerate(accumulate(path)):
-                if spent + _exact(total) > limit:
+                if spent + exact(total) > limit:
                     crossed = first + timedelta(days=ahead)
                     break
         if spent > limit:
@@ -253,6 +261,6 @@ def _share_above(offset: float, offsets: Sequence[float]) -> float:
     return 0.5
 
 
-def _exact(amount: float) -> Decimal:
+def exact(amount: float) -> Decimal:
     """The edge between floats and money."""
     return Decimal(repr(float(amount))).quantize(_PLACES) if amount else _ZERO

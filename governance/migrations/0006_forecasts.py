@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
                 ("leaf_events", models.JSONField()),
                 ("paths", models.BinaryField()),
                 ("misses", models.BinaryField()),
+                ("misses_dropped", models.BooleanField(default=False)),
                 ("calibration", models.JSONField()),
             ],
             options={

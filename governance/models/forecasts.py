@@ -35,9 +35,10 @@ class ForecastRun(models.Model):
     # By leaf: days with history, and the texts of the events that move it.
     leaf_days = models.JSONField()
     leaf_events = models.JSONField()
-    # Packed float32: (leaves, days ahead) and (leaves, origins, own horizons). Misses of old runs are dropped.
+    # Packed float32: (leaves, days ahead) and (leaves, origins, own horizons). Old runs have neither: misses_dropped.
     paths = models.BinaryField()
     misses = models.BinaryField()
+    misses_dropped = models.BooleanField(default=False)
     # {relative, borders, offsets, seen}: forecasting.intervals.Pool and Quantiles.
     calibration = models.JSONField()
 
