@@ -14,6 +14,9 @@ env = Env()
 # The demo company never shares a folder with real bills: it lives in `demo` below the data folder.
 WEIR_DEMO = env.bool("WEIR_DEMO", False)
 WEIR_HOME = Path(env.str("WEIR_HOME", "") or BASE_DIR / "var").expanduser().resolve() / ("demo" if WEIR_DEMO else "")
+# With the demo comes a live gateway with a little traffic; its port is any free one unless given.
+WEIR_LIVE_DEMO = env.bool("WEIR_LIVE_DEMO", WEIR_DEMO)
+WEIR_GATEWAY_PORT = env.int("WEIR_GATEWAY_PORT", 0)
 WEIR_LAKE = Path(env.str("WEIR_LAKE", str(WEIR_HOME / "lake")))
 # DuckDB limits of one engine connection; pages use their own, smaller ones.
 WEIR_ENGINE_MEMORY = env.str("WEIR_ENGINE_MEMORY", "2GB")
@@ -225,5 +228,10 @@ CELERY_BEAT_SCHEDULE = {
     "loop-watch": {"task": "routing.watch", "schedule": 10, "options": {"expires": 20}},
     "loop-traffic": {"task": "routing.traffic", "schedule": 5, "options": {"expires": 10}},
     "loop-forget-traffic": {"task": "routing.forget_traffic", "schedule": 24 * 3600},
+    "feed-live-telemetry": {
+        "task": "governance.feed_live_telemetry",
+        "schedule": 20,
+        "options": {"expires": 20},
+    },
     "sweep-lake": {"task": "attribution.sweep_lake", "schedule": 24 * 3600},
 }

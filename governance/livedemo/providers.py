@@ -1,7 +1,8 @@
 """Stub providers in one process: OpenAI-compatible, each with its own latency, and able to fail on request.
 
 `POST /_control {"fail": 503, "rate": 0.5, "latency_ms": 20}` changes one provider, `GET /_control` shows it with what
-it served. Answers are made of nothing but the request's length, its max_tokens and the provider's name.
+it served. Answers are made of nothing but the request's length, its max_tokens and the provider's name. A prompt is as
+long as the request's metadata say, where they do.
 """
 
 import asyncio
@@ -52,7 +53,8 @@ class Provider:
         return self._reply(request, asked, model, output)
 
     def _reply(self, request: Request, asked: dict[str, Any], model: str, output: int) -> Reply:
-        prompt = max(len(request.body) // 4, 1)
+        said = (asked.get("metadata") or {}).get("prompt_tokens")
+        prompt = int(said) if said else max(len(request.body) // 4, 1)
         usage = {
             "prompt_tokens": prompt,
             "completion_tokens": output,

@@ -130,7 +130,7 @@ class Edge:
 @contextmanager
 def envoy(folder: Path, *, concurrency: int = 1) -> Iterator[Edge]:
     """A prepared and started Envoy; killed at the end."""
-    layout = Layout(folder, "127.0.0.1", free_port(), f"127.0.0.1:{free_port()}")
+    layout = Layout(folder, "127.0.0.1", free_port(), str(folder / "admin.sock"))
     orchestrator = EnvoyOrchestrator("edge", layout)
     orchestrator.prepare({f"{team}|{team}-prod": f"sk-{team}" for team in TEAMS})
     edge = Edge(orchestrator, layout, concurrency)
