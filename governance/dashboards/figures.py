@@ -31,9 +31,37 @@ class Series:
     estimated: Sequence[Decimal | None]
 
 
-def stacked_bars(buckets: Sequence[date], series: Sequence[Series], *, currency: str, monthly: bool) -> Figure:
+@dataclass(frozen=True)
+class Ahead:
+    """The forecast that the bars run on into: days after the last bucket, and their 80 % band."""
+
+    days: Sequence[date]
+    low: Sequence[Decimal]
+    middle: Sequence[Decimal]
+    high: Sequence[Decimal]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What happened in a bucket, and what it cost; the first of several is written out where there is room."""
+
+    bucket: date
+    title: str
+    words: str = ""
+
+
+def stacked_bars(
+    buckets: Sequence[date],
+    series: Sequence[Series],
+    *,
+    currency: str,
+    monthly: bool,
+    ahead: Ahead | None = None,
+    marks: Sequence[Mark] = (),
+) -> Figure:
     """Stacked bars from zero, the largest series at the bottom; estimated parts are hatched.
 
+    ahead: drawn as a line with its band, right of the bars; marks: above their bars, the most important first.
     Gives `data`, and a `layout` for wide and for narrow screens.
     """
     names = [f"{day}" for day in buckets]
@@ -44,8 +72,13 @@ def stacked_bars(buckets: Sequence[date], series: Sequence[Series], *, currency:
         if any(amount is not None for amount in each.estimated):
             data.append(_bars(each, names, titles, each.estimated, currency, estimated=True))
     low, high = _extent(buckets, series)
+    if ahead is not None and ahead.days:
+        data += _forecast(ahead, currency)
+        high = max(high, *ahead.high)
+        names = [*names, *(f"{day}" for day in ahead.days)]
+        titles = [*titles, *(formats.day(day) for day in ahead.days)]
     ticks = nice_ticks(low, high)
-    room = (high - low) / 20
+    room = (high - low) / (6 if marks or ahead else 20)
     top, bottom = max(high, ticks[-1]) + room, low - room if low else low
     common = {
         "barmode": "relative",
@@ -59,9 +92,138 @@ def stacked_bars(buckets: Sequence[date], series: Sequence[Series], *, currency:
         "hoverlabel": {"bgcolor": "token:ink", "bordercolor": "token:ink", "font": {"color": "token:surface"}},
         "yaxis": _y_axis(ticks, bottom, top, currency),
     }
-    wide = {**common, "margin": _WIDE, "xaxis": _x_axis(names, titles, 10), **_direct_labels(series, bottom, top)}
-    narrow = {**common, "margin": _NARROW, "xaxis": _x_axis(names, titles, 4)}
+    labels = _direct_labels(series, bottom, top)
+    seam, said = _seam(len(buckets), ahead), _mark_signs(marks, buckets, series)
+    texts = [*_mark_texts(marks, buckets, series), *_seam_text(len(buckets), ahead)]
+    wide = {
+        **common,
+        "margin": _WIDE,
+        "xaxis": _x_axis(names, titles, 10),
+        "annotations": [*labels["annotations"], *said, *texts],
+        "shapes": [*labels["shapes"], *seam],
+    }
+    narrow = {
+        **common,
+        "margin": _NARROW,
+        "xaxis": _x_axis(names, titles, 4),
+        **({"annotations": said} if said else {}),
+        **({"shapes": seam} if seam else {}),
+    }
     return {"data": data, "wide": wide, "narrow": narrow}
+
+
+def _forecast(ahead: Ahead, currency: str) -> list[Figure]:
+    """The band, as two edges with the space between them filled, and the line in its middle."""
+    names = [f"{day}" for day in ahead.days]
+    edge: Figure = {"type": "scatter", "mode": "lines", "x": names, "line": {"width": 0}, "hoverinfo": "skip"}
+    return [
+        {**edge, "name": "90th percentile", "y": [formats.exact(each) for each in ahead.high]},
+        {
+            **edge,
+            "name": "10th percentile",
+            "y": [formats.exact(each) for each in ahead.low],
+            "fill": "tonexty",
+            "fillcolor": "token:accent-soft",
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "Forecast",
+            "x": names,
+            "y": [formats.exact(each) for each in ahead.middle],
+            "line": {"color": "token:accent", "width": 2},
+            "marker": {
+                "color": "token:surface",
+                "size": 6,
+                "line": {"color": "token:accent", "width": 1.5},
+            },
+            "customdata": [
+                f"{formats.day(day)}, forecast: {formats.money(middle, currency)} {currency}, "
+                f"80 % between {formats.money(low, currency)} and {formats.money(high, currency)}"
+                for day, low, middle, high in zip(ahead.days, ahead.low, ahead.middle, ahead.high, strict=True)
+            ],
+            "hovertemplate": "%{customdata}<extra></extra>",
+        },
+    ]
+
+
+def _seam(bars: int, ahead: Ahead | None) -> list[Figure]:
+    """The line between what was and what is foreseen. Categories are counted from 0."""
+    if ahead is None or not ahead.days or not bars:
+        return []
+    at = f"{bars - 0.5}"
+    line = {"color": "token:axis", "width": 1, "dash": "dot"}
+    return [{"type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line}]
+
+
+def _seam_text(bars: int, ahead: Ahead | None) -> list[Figure]:
+    if ahead is None or not ahead.days or not bars:
+        return []
+    # Few days are left at the end of a month: then the words stand left of the seam.
+    right = len(ahead.days) * 4 >= bars
+    return [
+        {
+            "xref": "x",
+            "x": bars - 0.5,
+            "xanchor": "left" if right else "right",
+            "xshift": 5 if right else -5,
+            "yref": "paper",
+            "y": 1,
+            "yanchor": "top",
+            "text": "<b>Forecast, 80 % band</b>",
+            "showarrow": False,
+            "font": {"color": "token:accent", "size": 11},
+        }
+    ]
+
+
+def _mark_signs(marks: Sequence[Mark], buckets: Sequence[date], series: Sequence[Series]) -> list[Figure]:
+    places = {bucket: index for index, bucket in enumerate(buckets)}
+    return [
+        {
+            "xref": "x",
+            "x": places[mark.bucket],
+            "yref": "y",
+            "y": formats.exact(_height(series, places[mark.bucket])),
+            "yanchor": "bottom",
+            "text": "▼",
+            "hovertext": _escaped(mark.title),
+            "showarrow": False,
+            "font": {"color": "token:bad", "size": 10},
+        }
+        for mark in marks
+        if mark.bucket in places
+    ]
+
+
+def _mark_texts(marks: Sequence[Mark], buckets: Sequence[date], series: Sequence[Series]) -> list[Figure]:
+    """The first mark's words, beside its sign, on the side with more room."""
+    known = [mark for mark in marks if mark.bucket in set(buckets)]
+    if not known:
+        return []
+    mark, at = known[0], list(buckets).index(known[0].bucket)
+    left = at * 2 < len(buckets)
+    words = f"<br><span>{_escaped(mark.words)}</span>" if mark.words else ""
+    return [
+        {
+            "xref": "x",
+            "x": at,
+            "xanchor": "left" if left else "right",
+            "xshift": 9 if left else -9,
+            "align": "left" if left else "right",
+            "yref": "y",
+            "y": formats.exact(_height(series, at)),
+            "yanchor": "bottom",
+            "text": f"<b>{_escaped(mark.title)}</b>{words}",
+            "showarrow": False,
+            "bgcolor": "token:surface",
+            "font": {"color": "token:bad", "size": 11},
+        }
+    ]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _bars(
@@ -250,7 +412,7 @@ def spread(heights: Sequence[Decimal], pitch: Decimal, bottom: Decimal, top: Dec
 
 
 def _clipped(label: str, limit: int = 17) -> str:
-    text = label.replace("&", "&amp;").replace("<", "&lt;")
+    text = _escaped(label)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -106,3 +106,32 @@ def test_a_colour_once_given_stays_and_rows_without_a_name_have_their_own_grey()
 
     assert first == {"gpt-5": 1, "claude-sonnet-4.5": 2, "": palette.UNNAMED}
     assert later == {"new": 3, "claude-sonnet-4.5": 2, "gpt-5": 1}
+
+
+def test_bars_run_on_into_the_forecast_and_what_happened_is_marked() -> None:
+    days = [date(2026, 11, 1), date(2026, 11, 2)]
+    ahead = figures.Ahead([date(2026, 11, 3)], [Decimal(8)], [Decimal(10)], [Decimal(13)])
+    marks = [figures.Mark(date(2026, 11, 2), "2 Nov: +$4 above expected", "R&D"), figures.Mark(date(2026, 12, 1), "x")]
+
+    figure = figures.stacked_bars(
+        days,
+        [Series("A", 1, [Decimal(5), Decimal(9)], [None, None])],
+        currency="USD",
+        monthly=False,
+        ahead=ahead,
+        marks=marks,
+    )
+
+    assert [each["name"] for each in figure["data"]] == ["A", "90th percentile", "10th percentile", "Forecast"]
+    assert figure["data"][3]["x"] == ["2026-11-03"]
+    assert figure["data"][3]["customdata"] == [
+        "3 Nov 2026, forecast: 10.00 USD, 80 % between 8.00 and 13.00",
+    ]
+    # The axis reaches above the band; the mark of a day that isn't shown is left out.
+    assert Decimal(figure["wide"]["yaxis"]["range"][1]) > 13
+    assert [each["text"] for each in figure["narrow"]["annotations"]] == ["\u25bc"]
+    assert "<b>2 Nov: +$4 above expected</b><br><span>R&amp;D</span>" in {
+        each["text"] for each in figure["wide"]["annotations"]
+    }
+    # Between the second bar (place 1) and the first day foreseen (place 2).
+    assert figure["narrow"]["shapes"][0]["x0"] == "1.5"
