@@ -152,6 +152,7 @@ class SplitPoint:
 
 @dataclass(frozen=True)
 class ApprovalView:
+    person_id: int
     person: str
     at: datetime
     note: str
@@ -250,7 +251,9 @@ def change(scope: TeamScope, change_id: int, now: datetime) -> ChangeView:
         row=_row(found),
         inputs=found.inputs,
         approval_because=found.approval_because,
-        approvals=tuple(ApprovalView(each.person, each.at, each.note) for each in found.approvals.order_by("id")),
+        approvals=tuple(
+            ApprovalView(each.person_id, each.person, each.at, each.note) for each in found.approvals.order_by("id")
+        ),
         transitions=tuple(_step(each) for each in found.transitions.order_by("id")),
         differences=tuple(DriftView(**each) for each in found.differences),
         routes=tuple(_route(each, found, before, wanted, since, now) for each in moved),

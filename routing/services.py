@@ -4,6 +4,7 @@ Proposals and answers are in `proposing`, the push in `pushing`, proof and drift
 small and gives all of it one address.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -46,6 +47,9 @@ __all__ = [
 ]
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
 def register_orchestrator(
     name: str,
     kind: str,
@@ -60,6 +64,8 @@ def register_orchestrator(
     Raises Refused, Forbidden.
     """
     actor.require(Action.EDIT_ORCHESTRATOR, None)
+    if not _NAME.fullmatch(name):
+        raise Refused(f"{name[:60]!r} can't be a name: use up to 100 letters, digits and . _ -")
     open_orchestrator(kind, name, settings)
     with transaction.atomic():
         row = Orchestrator.objects.select_for_update().filter(name=name).first()

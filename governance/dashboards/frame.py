@@ -13,6 +13,7 @@ from attribution.selectors import ProviderFreshness
 from governance.dashboards import freshness, labels
 from governance.identity.scoping import memberships_at
 from governance.models import User
+from routing import selectors as routing
 
 
 def scope_of(request: HttpRequest) -> TeamScope:
@@ -34,6 +35,7 @@ def frame(request: HttpRequest, *, page: str, found: Sequence[ProviderFreshness]
     return {
         "page": page,
         "can_see_data": scope.everything,
+        "waiting_changes": routing.waiting(scope),
         "freshness": freshness.lines(found, today_of()),
         **person(request),
     }

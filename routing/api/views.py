@@ -291,7 +291,7 @@ def _change(view: selectors.ChangeView) -> dict[str, Any]:
         **_row(view.row),
         "inputs": view.inputs,
         "approval_because": view.approval_because,
-        "yeses": [asdict(each) for each in view.approvals],
+        "yeses": [{"person": each.person, "at": each.at, "note": each.note} for each in view.approvals],
         "history": [_step(each) for each in view.transitions],
         "differences": [asdict(each) for each in view.differences],
         "routes": [asdict(each) for each in view.routes],
