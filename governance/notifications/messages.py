@@ -115,7 +115,9 @@ def _money(value: str, currency: str) -> str:
     except InvalidOperation:
         return one_line(value)
     sign = formats.MINUS if amount < 0 else ""
-    return f"{sign}{formats.symbol(currency)}{formats.money(abs(amount), currency)}"
+    text = formats.money(abs(amount), currency)
+    # Below a cent the unit, micro-units, stands behind the number already.
+    return f"{sign}{text if 'µ' in text else formats.symbol(currency) + text}"
 
 
 def _instant(value: str, zone: str) -> str:

@@ -27,9 +27,9 @@ class Recipient:
 
 def recipients(event: Event, now: datetime) -> Iterator[Recipient]:
     """Everybody who is to be told: each channel and each person once."""
-    yield from _channels(event, now)
     if settings.WEIR_SMTP_URL:
         yield from _people(event, now)
+    yield from _channels(event, now)
 
 
 def channel_may_know(channel: Channel, team: str | None, now: datetime) -> bool:

@@ -1,6 +1,8 @@
 """Events, a clock, and what the sinks of conftest.py remember."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -41,6 +43,8 @@ class Inbox:
     envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
+    # Called when a message's text has come, before it is answered.
+    on_data: Callable[[], object] | None = None
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if address in self.refused:
@@ -51,6 +55,8 @@ class Inbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.answers:
             return self.answers.pop(0)
+        if self.on_data is not None:
+            await asyncio.to_thread(self.on_data)
         self.messages.append(message_from_bytes(envelope.content, policy=policy.default))  # type: ignore[arg-type]
         self.envelopes.append((envelope.mail_from, envelope.rcpt_tos))
         return "250 OK"
