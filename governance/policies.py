@@ -8,6 +8,9 @@ from django.db import IntegrityError, transaction
 
 from attribution import audit
 from attribution.actors import Action, Actor
+from governance import budgeting
+from governance.budget_drafts import BudgetDraft
+from governance.budgeting import BudgetView
 from governance.enforcement.codec import Unfit, from_json, to_json
 from governance.enforcement.policy import mistakes
 from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
@@ -109,6 +112,80 @@ def save_policy(
             now=now,
         )
     return made
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The versions that a person saw when they began to change a budget and its policy."""
+
+    budget: int
+    policy: int
+
+
+def create_budget(actor: Actor, draft: BudgetDraft, policy: Policy, *, now: datetime) -> BudgetView:
+    """A budget with its policy, in one transaction. Raises Invalid, Unfit, Forbidden."""
+    with transaction.atomic():
+        made = budgeting.create(draft, actor=actor, now=now)
+        save_policy(actor, Budget.objects.get(pk=made.id), policy, expected_version=0, now=now)
+    return made
+
+
+def change_budget(
+    actor: Actor, budget_id: int, seen: Seen, draft: BudgetDraft, policy: Policy, *, now: datetime, reason: str = ""
+) -> BudgetView:
+    """Change a budget and its policy, both or neither; what did not change gets no new version.
+
+    Raises Missing, Invalid, Unfit, Forbidden, and, when somebody was faster, Conflict or StalePolicy: then nothing is
+    changed, and what was refused stands in the audit trail.
+    """
+    refused: budgeting.Conflict | None = None
+    try:
+        with transaction.atomic():
+            held = budgeting.budget(actor.scope, budget_id, now)
+            if held.version != seen.budget or held.draft != draft:
+                try:
+                    held = budgeting.edit(budget_id, seen.budget, draft, actor=actor, now=now, reason=reason)
+                except budgeting.Conflict as conflict:
+                    # Raised only after the commit: its audit entry must stay.
+                    refused = conflict
+            if refused is None:
+                stored = Budget.objects.get(pk=budget_id)
+                save_policy(actor, stored, policy, expected_version=seen.policy, now=now, reason=reason)
+    except StalePolicy as stale:
+        _record_refusal(actor, budget_id, seen, policy, stale.current, now)
+        raise
+    if refused is not None:
+        current = policy_of(budget_id)
+        if to_json(current) != to_json(policy):
+            _record_refusal(actor, budget_id, seen, policy, current, now)
+        raise refused
+    return held
+
+
+def copy_budget(actor: Actor, budget_id: int, *, now: datetime) -> BudgetView:
+    """A copy of a budget for next year, with its policy. Raises Missing, Invalid, Forbidden."""
+    with transaction.atomic():
+        made = budgeting.copy_for_next_year(budget_id, actor=actor, now=now)
+        policy = policy_of(budget_id)
+        if policy.version:
+            save_policy(actor, Budget.objects.get(pk=made.id), policy, expected_version=0, now=now, reason="copied")
+    return made
+
+
+def _record_refusal(actor: Actor, budget_id: int, seen: Seen, policy: Policy, current: Policy, now: datetime) -> None:
+    """Keep what the second of two people wanted."""
+    with transaction.atomic():
+        audit.record(
+            actor,
+            "policy.save_refused",
+            "budget",
+            budget_id,
+            team=Budget.objects.get(pk=budget_id).team,
+            before=_audited(current),
+            after=to_json(policy),
+            reason=f"made from version {seen.policy}, but the policy is at version {current.version}",
+            now=now,
+        )
 
 
 def _policy(row: PolicyVersion) -> Policy:

@@ -4,6 +4,7 @@ A history is read once for a scope and a state of the data and kept in memory: w
 itself runs. Everything is read within the reader's own scope.
 """
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,10 @@ MAX_PAGES = 20
 RATIO = Decimal("0.000001")
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _FIXED = (TokenType.CAPACITY.value, TokenType.OTHER.value)
+# A price list names many models that don't answer in another's place: fine-tuned ones, other senses, dated previews.
+_SPECIAL = re.compile(
+    r"\b(ft|image|audio|tts|realtime|embedding|transcribe|search|preview|live|exp|vision|instruct|robotics|0301|0613)\b"
+)
 _DIMENSIONS = {
     "project": Dimension.PROJECT,
     "model": Dimension.MODEL,
@@ -122,7 +127,10 @@ def offers(policy: Policy, past: KnownPast) -> tuple[Offer, ...]:
 
 
 def cheaper_models(past: KnownPast, model: str) -> tuple[tuple[str, Decimal], ...]:
-    """Models that would have cost less for what `model` was used for, with the ratio, the nearest in price first."""
+    """Models that would have cost less for what `model` was used for, with the ratio.
+
+    Those that are used here come first, then others of the same families; in each, the nearest in price first.
+    """
     tokens: dict[str, int] = {}
     now = Decimal(0)
     for place, mix in past.mix.items():
@@ -132,10 +140,13 @@ def cheaper_models(past: KnownPast, model: str) -> tuple[tuple[str, Decimal], ..
             tokens = {kind: tokens.get(kind, 0) + mix.get(kind, 0) for kind in {*tokens, *mix}}
     if not now:
         return ()
-    known = {each for each, _ in past.rates} | past.listed
+    here = {each for each, _ in past.rates}
+    families = {each.split("-")[0] for each in here}
+    alike = {each for each in past.listed if each.split("-")[0] in families and not _SPECIAL.search(each)}
+    known = here | alike
     priced = ((each, _cheapest(past, each, tokens)) for each in sorted(known - {model}))
     cheaper = [(each, _ratio(best[1], now)) for each, best in priced if best is not None and best[1] < now]
-    return tuple(sorted(cheaper, key=lambda one: (-one[1], one[0])))
+    return tuple(sorted(cheaper, key=lambda one: (one[0] not in here, -one[1], one[0])))
 
 
 def conditions(dims: Dims, day: date) -> tuple[Filter, ...]:
