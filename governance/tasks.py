@@ -2,6 +2,7 @@
 
 from governance import anomaly_tasks as anomalies
 from governance import forecast_tasks as forecasts
+from governance.livedemo import tasks as livedemo
 from governance.notifications import tasks as notifications
 
-__all__ = ["anomalies", "forecasts", "notifications"]
+__all__ = ["anomalies", "forecasts", "livedemo", "notifications"]
