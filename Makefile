@@ -9,7 +9,7 @@ DEMO ?= 1
 WEIR_HOME ?= $(CURDIR)/var
 export WEIR_HOME
 
-.PHONY: install install-dev run test test-fast lint format bench clean lock browser $(addprefix bench-,attribution ingest anomalies control)
+.PHONY: install install-dev run test test-fast lint format bench clean lock browser $(addprefix bench-,attribution ingest forecast anomalies control)
 
 install:
 	@$(PYTHON) tools/bootstrap.py runtime
@@ -42,15 +42,21 @@ format: install-dev
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: bench-attribution bench-ingest bench-anomalies bench-control
+bench: bench-attribution bench-ingest bench-forecast bench-anomalies bench-control
 
 bench-attribution bench-ingest bench-anomalies bench-control: bench-%: install-dev
 	@SIZE=$(SIZE) $(PY) -m tests.benchmarks.bench_$*
+
+# Series that packages ship are read in an environment of their own: requirements-bench.txt is no part of the dev lock.
+bench-forecast: install-dev
+	@$(PY) tools/bench_environment.py
+	@SIZE=$(SIZE) $(PY) -m tests.benchmarks.bench_forecast
 
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-bootstrap.in -o requirements-bootstrap.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.in -o requirements-dev.txt -c requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-bench.in -o requirements-bench.txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,7 +6,7 @@ forecasts.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -163,8 +163,17 @@ def fit(past: Floats, past_prices: Floats | None, prices_ahead: Floats | None) -
     return Outlook(usage.path * prices_ahead, usage.misses * price_now[:, :, None])
 
 
-def backtest(panel: Panel, origins: Iterable[int], methods: Sequence[str] = METHODS) -> Verdict:
-    """Roll over `origins` in time order. Intervals at an origin rest on what earlier origins missed."""
+def backtest(
+    panel: Panel,
+    origins: Iterable[int],
+    methods: Sequence[str] = METHODS,
+    *,
+    judged_at: Callable[[int], Flags] | None = None,
+) -> Verdict:
+    """Roll over `origins` in time order. Intervals at an origin rest on what earlier origins missed.
+
+    judged_at: origin -> (series): which of them are judged there; None: all that can be.
+    """
     scores, conformal = Scores(), Conformal()
     judged: set[int] = set()
     for origin in sorted(origins):
@@ -174,6 +183,8 @@ def backtest(panel: Panel, origins: Iterable[int], methods: Sequence[str] = METH
         quantiles = conformal.foretold(origin, foretold.outlook, pool)
         offsets = offsets_of(foretold.outlook, pool, quantiles)
         fitting = _fitting(panel, origin)
+        if judged_at is not None:
+            fitting &= judged_at(origin)
         if not fitting.any():
             continue
         scores.origins += 1
