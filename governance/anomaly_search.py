@@ -22,7 +22,8 @@ from attribution.queries import MAX_ROWS, CostQuery, Dimension, Granularity
 from attribution.scope import EVERYTHING
 from attribution.selectors import Availability
 from governance.anomalies import State, cause_of
-from governance.dashboards import formats, labels
+from governance.anomaly_words import DRIVERS, cause_words
+from governance.dashboards import formats
 from governance.forecasting.anomalies import Cause, Feedback, Finding, Leaf, Panel, Reach, detect
 from governance.forecasting.drivers import Cell, Drivers, expected_cells, merged, split
 from governance.models import Anomaly, AnomalyPart
@@ -334,7 +335,7 @@ def tell(one: Anomaly, now: datetime) -> None:
         "spend": rounded(actual, 2),
         "forecast": rounded(expected, 2),
         "currency": one.currency,
-        "words": f"{name} cost {above} more than expected on {days}, most of it {DRIVER_WORDS[drivers.largest()]}.",
+        "words": f"{name} cost {above} more than expected on {days}, most of it {DRIVERS[drivers.largest()].sentence}.",
     }
     outbox.enqueue(
         Event(
@@ -348,29 +349,3 @@ def tell(one: Anomaly, now: datetime) -> None:
         ),
         now,
     )
-
-
-DRIVER_WORDS = {
-    "volume": "more tokens",
-    "price": "a higher price per token",
-    "mix": "a dearer mixture",
-    "new": "new use",
-    "gone": "use that is gone",
-    "unmetered": "cost without a token count",
-}
-
-
-def cause_words(cause: Cause, teams: int, names: Mapping[str, str]) -> str:
-    """'Claims, Claude Sonnet 4.5 on AWS'; '9 teams, GPT-5 on Azure'; 'Everything'."""
-    of = dict(cause)
-    words = []
-    if "team" in of:
-        words.append(labels.entity("team", of["team"], dict(names)))
-    elif teams > 1:
-        words.append(f"{teams} teams")
-    if "model" in of:
-        words.append(labels.entity("model", of["model"]))
-    if "provider" in of:
-        provider = labels.entity("provider", of["provider"])
-        words = [*words[:-1], f"{words[-1]} on {provider}"] if words else [provider]
-    return ", ".join(words) or "Everything"

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from governance.dashboards import changes_page, notifications_page, views
+from governance.dashboards import anomalies_page, changes_page, notifications_page, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.overview_page, name="overview"),
@@ -16,6 +16,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings/notifications/channels/<int:channel_id>", notifications_page.change_channel, name="channel-change"),
     path("settings/notifications/deliveries/<int:delivery_id>", notifications_page.send_again, name="send-again"),
     path("", include("governance.dashboards.budget_urls")),
+    path("anomalies", anomalies_page.anomaly_list, name="anomalies"),
+    path("anomalies/<int:anomaly_id>", anomalies_page.anomaly_detail, name="anomaly"),
+    path("anomalies/<int:anomaly_id>/triage", anomalies_page.anomaly_triage, name="anomaly-triage"),
     path("changes", changes_page.changes, name="changes"),
     path("changes/<int:change_id>", changes_page.change, name="change"),
     path("changes/<int:change_id>/<str:action>", changes_page.act, name="change-act"),

@@ -9,7 +9,8 @@ from attribution import audit
 from attribution.actors import Actor
 from attribution.scope import EVERYTHING, TeamScope
 from governance.anomalies import State, anomalies, triage
-from governance.anomaly_search import Judged, cause_words, judge
+from governance.anomaly_search import Judged, judge
+from governance.anomaly_words import cause_words, why
 from governance.forecasting.drivers import Drivers
 from governance.models import Anomaly, AnomalyPart, Notification
 from tests.governance.anomalies.conftest import DAYS, LAST, MODELS, NOW, TEAMS, Company
@@ -163,8 +164,14 @@ def test_words_of_a_cause() -> None:
     )
     assert cause_words((("model", "gpt-5"), ("provider", "azure")), 9, names) == "9 teams, GPT-5 on Azure"
     assert cause_words((("provider", "azure"),), 1, names) == "Azure"
-    assert cause_words((("team", None),), 1, names) == "No owner"
+    assert cause_words((("team", None),), 1, names) == "Without an owner"
     assert cause_words((), 1, names) == "Everything"
+
+
+def test_words_of_a_driver() -> None:
+    assert why(Drivers(volume=D(87), price=D(13)), D(100)) == "More tokens, 87 %"
+    assert why(Drivers(price=D(120), volume=D(-20)), D(100)) == "A higher price per token"
+    assert why(Drivers(), D(0)) == "–"
 
 
 def test_the_parts_sum_to_the_excess_to_the_last_digit(company: Company) -> None:
