@@ -293,8 +293,19 @@ def _supersede(row: Orchestrator, why: Why, now: datetime) -> None:
 def _title(differences: list[Difference], why: Why) -> str:
     if not differences:
         return f"Write again what stands ({why.kind})"
+    stopped = [each.subject for each in differences if each.kind == "block" and each.before is None]
+    if stopped:
+        return f"Stop {', '.join(_everyone(each) for each in stopped)}"
     first, more = differences[0].words, len(differences) - 1
     return first if not more else f"{first}, and {more} more"
+
+
+def _everyone(subject: str) -> str:
+    """ "search/every model" reads "search"; "search/gpt-large" stays; "every team/every model" is everything."""
+    team, _, model = subject.partition("/")
+    if model != "every model":
+        return subject
+    return "every request of every team" if team == "every team" else team
 
 
 def _audit_first_yes(change: ChangeSet, actor: Actor, now: datetime, note: str) -> None:

@@ -305,7 +305,7 @@ def _absent(row: Orchestrator) -> tuple[tuple[str, str], ...]:
     try:
         return open_orchestrator(row.kind, row.name, row.settings).capabilities().absent
     except OrchestratorError as error:
-        return (("everything", f"{error}"),)
+        return (("be opened", f"{error}"),)
 
 
 def _row(found: ChangeSet) -> ChangeRow:

@@ -1,8 +1,10 @@
 """The Changes pages' figures and words. Pure: the selectors' values in."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from governance.dashboards import formats
@@ -19,6 +21,7 @@ from routing.selectors import (
     WeightRow,
 )
 
+_AMOUNT = re.compile(r"-?[0-9]{4,15}(\.[0-9]{1,18})?")
 _NAMES = {
     "proposed": "Proposed",
     "approved": "Approved",
@@ -475,7 +478,12 @@ def _guard(guard: Guard) -> GuardLine:
     show = _ppm_percent if guard.unit == "%" else _milliseconds
     css = "is-bad medium" if guard.worse else ("is-ok" if guard.now is not None else "muted")
     return GuardLine(
-        f"{guard.name}, {guard.unit}", show(guard.limit), show(guard.before), show(guard.now), css, guard.words
+        f"{guard.name[0].upper()}{guard.name[1:]}, {guard.unit}",
+        show(guard.limit),
+        show(guard.before),
+        show(guard.now),
+        css,
+        guard.words,
     )
 
 
@@ -507,8 +515,13 @@ def _facts(view: ChangeView) -> list[tuple[str, str]]:
             value if isinstance(value, str | int) else ", ".join(map(str, value)) if isinstance(value, list) else None
         )
         if text is not None and not isinstance(value, bool):
-            facts.append((name.replace("_", " ").capitalize(), f"{text}"))
+            facts.append((name.replace("_", " ").capitalize(), _grouped(f"{text}")))
     return facts
+
+
+def _grouped(text: str) -> str:
+    """An amount with its thousands apart; any other text as it is."""
+    return f"{Decimal(text):,}" if _AMOUNT.fullmatch(text) else text
 
 
 def _needs(view: ChangeView) -> str:

@@ -55,22 +55,23 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture(scope="session")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A company's two months, attributed, with an owner and a team lead."""
-    with _served(tmp_path_factory.mktemp("company"), "company") as site:
+    with served(tmp_path_factory.mktemp("company"), "company") as site:
         yield site
 
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A fresh install with an open first-run link."""
-    with _served(tmp_path_factory.mktemp("fresh"), "fresh") as site:
+    with served(tmp_path_factory.mktemp("fresh"), "fresh") as site:
         yield site
 
 
 @contextmanager
-def _served(home: Path, kind: str) -> Iterator[Site]:
+def served(home: Path, kind: str, script: str = "company.py") -> Iterator[Site]:
+    """A server on data that `script` makes."""
     environment = {**os.environ, "WEIR_HOME": f"{home}", "WEIR_DEMO": "0", "PYTHONPATH": f"{ROOT}"}
     made = subprocess.run(
-        [sys.executable, f"{ROOT / 'tests' / 'browser' / 'company.py'}", kind],
+        [sys.executable, f"{ROOT / 'tests' / 'browser' / script}", kind],
         env=environment,
         cwd=ROOT,
         capture_output=True,
