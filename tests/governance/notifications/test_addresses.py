@@ -46,7 +46,7 @@ def answers(*found: str) -> addresses.Lookup:
 )
 def test_an_inner_address_is_refused_in_every_spelling(address: str, word: str) -> None:
     assert word in addresses.problem_with(address, allow_private=False)
-    with pytest.raises(addresses.Refused, match="^hook"):
+    with pytest.raises(addresses.Refused, match=r"^hook"):
         addresses.resolve("hook.example.org", 443, allow_private=False, lookup=answers(address))
 
 
