@@ -1,8 +1,9 @@
 """Where Celery looks for background work of the top layer: each part keeps its tasks beside its services."""
 
 from governance import anomaly_tasks as anomalies
+from governance import control_tasks as control
 from governance import forecast_tasks as forecasts
 from governance.livedemo import tasks as livedemo
 from governance.notifications import tasks as notifications
 
-__all__ = ["anomalies", "forecasts", "livedemo", "notifications"]
+__all__ = ["anomalies", "control", "forecasts", "livedemo", "notifications"]

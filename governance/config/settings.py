@@ -207,7 +207,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
-CELERY_TASK_ROUTES = {"routing.*": {"queue": "loop"}}
+CELERY_TASK_ROUTES = {
+    "routing.*": {"queue": "loop"},
+    "governance.tick": {"queue": "loop"},
+    "governance.control_tick": {"queue": "loop"},
+}
 CELERY_BEAT_SCHEDULE = {
     "judge-anomalies": {
         "task": "governance.judge_anomalies",
@@ -233,5 +237,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 20,
         "options": {"expires": 20},
     },
+    # The hour's slot runs once; asked for often, so that a tick that failed, or a late start, is made good soon.
+    "loop-tick": {"task": "governance.tick", "schedule": 60, "options": {"expires": 60}},
+    "loop-look": {"task": "governance.control_tick", "schedule": 10, "options": {"expires": 10}},
     "sweep-lake": {"task": "attribution.sweep_lake", "schedule": 24 * 3600},
 }

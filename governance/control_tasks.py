@@ -1,0 +1,44 @@
+"""Background work of the controller: thin; each slot runs once, whoever wakes it, and none runs beside another."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from attribution import runs, spend
+from governance.enforcement.tick import Reason, look, tick
+
+TICK, LOOK = "governance.tick", "governance.control_tick"
+HOUR = timedelta(hours=1)
+# At most one unplanned tick in this time: a decision needs a moment to show in the figures.
+AT_ONCE = timedelta(seconds=20)
+LEASE = timedelta(minutes=10)
+
+
+@shared_task(name=TICK)  # type: ignore[untyped-decorator]
+def control_hourly() -> None:
+    """The tick of this hour, once."""
+    _run(TICK, HOUR, Reason.HOURLY)
+
+
+@shared_task(name=LOOK)  # type: ignore[untyped-decorator]
+def control_look() -> None:
+    """Decide at once where a rung starts, a period turned, or spend missed what was expected."""
+    if not spend.fingerprint():
+        return
+    reason = look(timezone.now())
+    if reason is not None:
+        _run(LOOK, AT_ONCE, reason)
+
+
+def _run(task: str, every: timedelta, reason: str) -> None:
+    now = timezone.now()
+    run = runs.claim(task, runs.slot_of(now, every), lease=LEASE, now=now)
+    if run is None:
+        return
+    try:
+        made = tick(now, reason=reason)
+    except Exception as error:
+        run.fail(f"{type(error).__name__}: {error}"[:2000], timezone.now())
+        raise
+    run.finish({"reason": str(reason), "ticks": [each.pk for each in made]}, timezone.now())

@@ -1,0 +1,310 @@
+"""From a tick's plan to proposed changes: one for each orchestrator and budget, made only of what that budget decides.
+
+What needs nobody's yes is proposed by itself; what needs a person's is proposed beside it and waits, and keeps its
+place for a while, so that a link to it stays good. What stood before the loop steered is kept, and comes back in turn.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import structlog
+from django.db import transaction
+
+from attribution.actors import SYSTEM
+from governance.models import ControlTick, Decision, DecisionChange, SteeredRoute
+from routing import selectors, services
+from routing.desired import PPM, BlockReason, DesiredState, Route, to_plain
+from routing.models import ChangeSet
+from routing.services import Overlaps, RefusedChange, Why
+
+from .control import BudgetPlan, CellPlan, ControlPlan, Menu, Method
+from .controller import plan_tick
+from .gathering import Gathered, Judged, Place, ask_reference, reference
+from .orders import SERVE_SMALLER_FROM, SERVE_SMALLER_UNTIL, Base, Wish, with_wishes
+from .rungs import Approval, Rung
+
+logger = structlog.get_logger(__name__)
+
+Reason = ControlTick.Reason
+# A change that waits for a person keeps its place so long.
+ASK_STANDS = timedelta(hours=6)
+_STRICTNESS = list(Approval)
+# Weights this near to the base are the base, parts per million.
+_AS_BASE = 1000
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What one budget wants of one orchestrator."""
+
+    orchestrator: str
+    each: Judged
+    asked: BudgetPlan
+    wishes: tuple[Wish, ...]
+    places: tuple[Place, ...]
+    refused: tuple[int, ...]
+    rungs: frozenset[Rung]
+
+
+def propose(
+    gathered: Gathered,
+    plan: ControlPlan,
+    decisions: Mapping[int, Decision],
+    reason: str,
+    now: datetime,
+    *,
+    asks: bool,
+    only: frozenset[int] | None = None,
+) -> None:
+    for order in _orders(gathered, plan):
+        if only is not None and order.each.view.id not in only:
+            continue
+        if order.each.held or order.each.state.frozen:
+            continue
+        try:
+            _propose_one(gathered.states[order.orchestrator], order, decisions, reason, now, asks=asks)
+        except (RefusedChange, Overlaps) as refused:
+            logger.warning("change refused", budget=order.each.view.id, error=f"{refused}")
+            decision = decisions[order.each.view.id]
+            decision.blocked = [*decision.blocked, f"{order.orchestrator}: {refused}"]
+            decision.save(update_fields=["blocked"])
+
+
+def _orders(gathered: Gathered, plan: ControlPlan) -> list[_Order]:
+    """The changed cells by orchestrator and by the budget that decides them, or that steered them before."""
+    judged = {each.view.id: (each, asked) for each, asked in zip(gathered.judged, plan.budgets, strict=True)}
+    groups: dict[tuple[str, int], list[int]] = {}
+    for at in plan.changed:
+        place = gathered.places[at]
+        budget = int(plan.deciding[at])
+        if budget < 0:
+            budget = (place.steered.budget_id or -1) if place.steered is not None else -1
+        if budget not in judged:
+            budget = _counting(gathered, int(at))
+        if budget in judged:
+            groups.setdefault((place.orchestrator, budget), []).append(int(at))
+    return [_order(gathered, plan, name, *judged[budget], cells) for (name, budget), cells in sorted(groups.items())]
+
+
+def _counting(gathered: Gathered, cell: int) -> int:
+    """The narrowest budget that counts a cell, for what goes back to its base."""
+    found = [each for each in gathered.inputs.budgets if cell in each.cells]
+    return min(found, key=lambda each: (len(each.cells), each.id)).id if found else -1
+
+
+def _order(
+    gathered: Gathered, plan: ControlPlan, name: str, each: Judged, asked: BudgetPlan, cells: Sequence[int]
+) -> _Order:
+    plans = [plan.cell(at) for at in cells]
+    places = [gathered.places[at] for at in cells]
+    menus = [gathered.inputs.menus[gathered.inputs.cells.menu[at]] for at in cells]
+    wishes = [
+        _wish(each, one, place, menu, tuple(float(share) for share in plan.shares[one.cell]))
+        for one, place, menu in zip(plans, places, menus, strict=True)
+    ]
+    return _Order(
+        orchestrator=name,
+        each=each,
+        asked=asked,
+        wishes=tuple(wishes),
+        places=tuple(places),
+        refused=tuple(one.refused_ppm for one in plans),
+        rungs=frozenset(one.rung for one in plans),
+    )
+
+
+def _wish(each: Judged, one: CellPlan, place: Place, menu: Menu, shares: Sequence[float]) -> Wish:
+    pools = {
+        option.target: weight
+        for option, weight in zip(menu.options, one.weights, strict=True)
+        if option.substitute is None and weight
+    }
+    smaller = {
+        option.substitute: weight / PPM
+        for option, weight in zip(menu.options, one.weights, strict=True)
+        if option.substitute is not None and weight
+    }
+    served = max(smaller, key=lambda model: smaller[model], default=None)
+    was = place.steered.wanted.get("served_model") if place.steered is not None and place.steered.wanted else None
+    least = SERVE_SMALLER_UNTIL if was is not None and was == served else SERVE_SMALLER_FROM
+    if served is None or sum(smaller.values()) < least:
+        served = None
+    weights = None if served is not None or not pools else _whole(pools)
+    if weights is not None and _is_base(weights, place.base):
+        weights = None
+    tpm = None
+    if 0 < one.refused_ppm < PPM:
+        tpm = max(1, round(place.rate * (1 - shares[-1]) * PPM / 60))
+    if one.admit_mtok_h is not None and not one.blocked:
+        most = max(1, round(one.admit_mtok_h * PPM / 60))
+        tpm = most if tpm is None else min(tpm, most)
+    return Wish(one.team, one.model, weights, served, tpm, _block(each) if one.blocked else None)
+
+
+def _whole(pools: Mapping[str, int]) -> dict[str, int]:
+    """The pools' weights as a whole tier, where a part of the plan is served by another model."""
+    total = sum(pools.values())
+    scaled = {name: weight * PPM // total for name, weight in sorted(pools.items())}
+    largest = max(sorted(scaled), key=lambda name: scaled[name])
+    scaled[largest] += PPM - sum(scaled.values())
+    return {name: weight for name, weight in scaled.items() if weight}
+
+
+def _is_base(weights: Mapping[str, int], base: Base) -> bool:
+    stood = base.route.tiers[0].weights if base.route is not None and base.route.tiers else {}
+    return all(abs(weights.get(name, 0) - stood.get(name, 0)) <= _AS_BASE for name in weights.keys() | stood.keys())
+
+
+def _block(each: Judged) -> BlockReason:
+    view = each.view
+    return BlockReason(
+        budget=view.name,
+        spend=view.consumed.quantize(Decimal("0.01")),
+        limit=view.limit,
+        resets_at=view.period_end,
+        message=f"{view.name} has spent its budget of {view.limit:,.2f} {view.currency} for this period.",
+        currency=view.currency,
+    )
+
+
+def _propose_one(
+    standing: DesiredState,
+    order: _Order,
+    decisions: Mapping[int, Decision],
+    reason: str,
+    now: datetime,
+    *,
+    asks: bool,
+) -> None:
+    view = order.each.view
+    bases = {(place.team, place.model): place.base for place in order.places}
+    desired = with_wishes(standing, order.wishes, bases, budget=view.name)
+    decision = decisions[view.id]
+    named = ask_reference(view.id) if asks else reference(view.id)
+    waiting = _waits_for_a_person(order.orchestrator, named, now)
+    if waiting is not None and not (order.asked.method is Method.STOP and not asks):
+        DecisionChange.objects.get_or_create(decision=decision, change=waiting, defaults={"asks": True})
+        return
+    if desired.digest() == standing.digest():
+        return
+    with transaction.atomic():
+        change = services.propose_change(
+            order.orchestrator,
+            desired,
+            why=Why("decision", named, decision.words, _figures(decision, order), _title(order)),
+            actor=SYSTEM,
+            approval=_approval(order).value,
+            team=view.team,
+            now=now,
+            urgent=order.asked.method in (Method.STOP, Method.LAST_MILE) or reason in (Reason.BREACH, Reason.TURN),
+            expires_at=view.period_end,
+        )
+        if change is None:
+            return
+        DecisionChange.objects.create(decision=decision, change=change.pk, asks=asks)
+        for wish, place, refused in zip(order.wishes, order.places, order.refused, strict=True):
+            SteeredRoute.objects.update_or_create(
+                orchestrator=order.orchestrator,
+                team=place.team,
+                model=place.model,
+                defaults={
+                    "budget_id": view.id,
+                    "base": None if place.base.own is None else plain_route(place.base.own),
+                    "wanted": {**wish.plain(), "refused_ppm": refused},
+                    "quota_tpm": wish.tpm,
+                    "blocked": wish.block is not None,
+                    "since": now,
+                },
+            )
+
+
+def _waits_for_a_person(orchestrator: str, named: str, now: datetime) -> int | None:
+    """A change of this reference that a person is looking at: a new one would void the link they were sent."""
+    found = ChangeSet.objects.filter(
+        orchestrator__name=orchestrator,
+        reference=named,
+        status=ChangeSet.Status.PROPOSED,
+        proposed_at__gt=now - ASK_STANDS,
+    ).order_by("-id")
+    return found.values_list("pk", flat=True).first()
+
+
+def ask(gathered: Gathered, plan: ControlPlan, decisions: Mapping[int, Decision], reason: str, now: datetime) -> None:
+    """Where what needs nobody's yes does not hold the limit, propose what a person may permit."""
+    more: dict[int, frozenset[Rung]] = {}
+    for each, asked in zip(gathered.judged, plan.budgets, strict=True):
+        allowed = frozenset(one.rung for one in each.decision.allowed)
+        if allowed - each.decision.automatic and not asked.fits and asked.method is not Method.FROZEN:
+            more[each.view.id] = allowed
+    if not more:
+        return
+    budgets = tuple(
+        replace(each, permitted=more[each.id], hard=each.hard or Rung.STOP in more[each.id])
+        if each.id in more
+        else each
+        for each in gathered.inputs.budgets
+    )
+    bolder = plan_tick(replace(gathered.inputs, budgets=budgets))
+    propose(gathered, bolder, decisions, reason, now, asks=True, only=frozenset(more))
+
+
+def _approval(order: _Order) -> Approval:
+    """The strictest yes that a rung of this change needs; what is let go needs none."""
+    needed = [order.each.decision.approval_of(rung) or Approval.NONE for rung in order.rungs if rung > Rung.NOTIFY]
+    return max(needed, key=_STRICTNESS.index, default=Approval.NONE)
+
+
+def _title(order: _Order) -> str:
+    view = order.each.view
+    if all(wish.is_base for wish in order.wishes):
+        return f"{view.name}: back to what stood before"
+    verb = {Rung.STOP: "stop", Rung.THROTTLE: "throttle", Rung.SMALLER_MODEL: "serve by smaller models"}
+    what = verb.get(max(order.rungs), "move to cheaper pools")
+    names = sorted({wish.model for wish in order.wishes})
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{view.name}: {what}, {shown}"
+
+
+def _figures(decision: Decision, order: _Order) -> dict[str, Any]:
+    return {
+        "decision": decision.pk,
+        "budget": order.each.view.id,
+        "limit": decision.limit,
+        "spent": decision.spent,
+        "expected_end": decision.expected_end,
+        "without": decision.without,
+        "price": decision.price,
+        "method": decision.method,
+        "policy_version": decision.policy_version,
+        "budget_version": decision.budget_version,
+        "alternatives": [one["words"] for one in decision.alternatives],
+    }
+
+
+def plain_route(route: Route) -> dict[str, Any]:
+    """A route as a snapshot writes it."""
+    plain: dict[str, Any] = to_plain(DesiredState("-", 1, routes=(route,)))["routes"][0]
+    return plain
+
+
+def let_go(now: datetime) -> None:
+    """Forget routes that stand as they stood before the loop, and that nothing on its way would change."""
+    states: dict[str, DesiredState | None] = {}
+    for row in SteeredRoute.objects.select_related("budget"):
+        if row.orchestrator not in states:
+            states[row.orchestrator] = selectors.standing_state(row.orchestrator)
+        state = states[row.orchestrator]
+        if state is None or not _stands_at_base(row, state):
+            continue
+        wanted = row.wanted or {}
+        asks = any(wanted.get(key) for key in ("weights", "served_model", "tpm", "blocked"))
+        if not asks and row.since < now:
+            row.delete()
+
+
+def _stands_at_base(row: SteeredRoute, state: DesiredState) -> bool:
+    own = next((each for each in state.routes if (each.team, each.model) == (row.team, row.model)), None)
+    return (None if own is None else plain_route(own)) == row.base
