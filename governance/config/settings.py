@@ -228,6 +228,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     },
     # The loop has a worker of its own, so that a long attribution or fit never keeps a push or a stop waiting.
+    "tell-changes": {"task": "governance.tell_changes", "schedule": 5, "options": {"expires": 10}},
     "loop-push": {"task": "routing.push", "schedule": 2, "options": {"expires": 4}},
     "loop-watch": {"task": "routing.watch", "schedule": 10, "options": {"expires": 20}},
     "loop-traffic": {"task": "routing.traffic", "schedule": 5, "options": {"expires": 10}},
