@@ -116,14 +116,20 @@ def judge_split(
 
 def requests_of(route: Route, state: DesiredState, split: ObservedSplit) -> dict[str, int]:
     """Requests by target that `route` served in `split`: its team's, or those of all teams without a route."""
-    own = {each.team for each in state.routes if each.model == route.model and each.team is not None}
     counted: dict[str, int] = {}
-    for each in split.routes:
-        mine = each.team == route.team if route.team is not None else each.team not in own
-        if each.model == route.model and mine:
-            for target, number in each.requests.items():
-                counted[target] = counted.get(target, 0) + number
+    for each in _served_by(route, state, split):
+        for target, number in each.requests.items():
+            counted[target] = counted.get(target, 0) + number
     return counted
+
+
+def _served_by(route: Route, state: DesiredState, split: ObservedSplit) -> list[RouteSplit]:
+    own = {each.team for each in state.routes if each.model == route.model and each.team is not None}
+    return [
+        each
+        for each in split.routes
+        if each.model == route.model and (each.team == route.team if route.team is not None else each.team not in own)
+    ]
 
 
 def _holds(receipt: Receipt, observed: Observed) -> bool:
@@ -239,7 +245,12 @@ def _judge_route(
         return Finding(name, Verdict.UNPROVEN, total, f"{name}: {', '.join(out)} is unhealthy and gets nothing now")
     if total < FEWEST_REQUESTS:
         return Finding(name, Verdict.UNPROVEN, total, f"{name}: {total} requests are too few to tell")
-    return _compare(name, wanted, counted, _largest_move(route, before), exact)
+    finding = _compare(name, wanted, counted, _largest_move(route, before), exact)
+    retried = sum(each.retried for each in _served_by(route, desired, split))
+    if finding.verdict is Verdict.DIVERGES and retried:
+        # A target that fails is left out for a while: its share then goes to the others, and that is right.
+        return Finding(name, Verdict.UNPROVEN, total, f"{name}: {retried:,} requests met a failing target meanwhile")
+    return finding
 
 
 def _largest_move(route: Route, before: DesiredState | None) -> int:
@@ -253,21 +264,18 @@ def _largest_move(route: Route, before: DesiredState | None) -> int:
 
 def _compare(name: str, wanted: Mapping[str, int], counted: Mapping[str, int], move: int, exact: bool) -> Finding:
     total = sum(counted.values())
-    worst, gap, error = "", -1.0, 0.0
-    for target in sorted(wanted.keys() | counted.keys()):
-        share = wanted.get(target, 0)
-        distance = abs(counted.get(target, 0) * PPM / total - share)
-        noise = _noise(share, total, exact)
-        if distance - noise > gap - error:
-            worst, gap, error = target, distance, noise
-    seen = round(counted.get(worst, 0) * PPM / total)
-    words = f"{name}: {worst} {percent(_rounded(seen))} of {total:,} requests, wanted {percent(wanted.get(worst, 0))}"
-    if gap > TOLERANCE_PPM + error * (1 if exact else DIVERGES_SIGMA):
-        difference = Difference("split", f"{name} > {worst}", str(wanted.get(worst, 0)), str(seen), words)
+    seen = {target: round(counted.get(target, 0) * PPM / total) for target in sorted(wanted.keys() | counted.keys())}
+    gaps = {target: abs(share - wanted.get(target, 0)) for target, share in seen.items()}
+    noise = {target: _noise(wanted.get(target, 0), total, exact) for target in seen}
+    worst = max(gaps, key=lambda target: (gaps[target] - noise[target], wanted.get(target, 0)))
+    words = f"{name}: {worst} {percent(_rounded(seen[worst]))} of {total:,}, wanted {percent(wanted.get(worst, 0))}"
+    if any(gaps[each] > TOLERANCE_PPM + noise[each] * (1 if exact else DIVERGES_SIGMA) for each in gaps):
+        difference = Difference("split", f"{name} > {worst}", str(wanted.get(worst, 0)), str(seen[worst]), words)
         return Finding(name, Verdict.DIVERGES, total, words, (difference,))
-    allowed = TOLERANCE_PPM + error * (1 if exact else FOLLOWS_SIGMA)
+    sure = 1 if exact else FOLLOWS_SIGMA
+    within = all(gaps[each] <= TOLERANCE_PPM + noise[each] * sure for each in gaps)
     # A split that could as well be the earlier one proves nothing.
-    if gap > allowed or (error and error * FOLLOWS_SIGMA > move / 2):
+    if not within or max(noise.values()) * sure > move / 2:
         return Finding(name, Verdict.UNPROVEN, total, f"{name}: {total:,} requests are too few to tell")
     return Finding(name, Verdict.FOLLOWS, total, words)
 

@@ -230,7 +230,8 @@ class RouteSplit:
     team: str
     requests: Mapping[str, int]
     refused: int = 0  # answered by a block or a quota
-    failed: int = 0  # an error of the target, or none was healthy
+    failed: int = 0  # no target was asked: none is healthy, or nobody serves the model
+    retried: int = 0  # a first target failed, so that another was asked
 
     @property
     def total(self) -> int:

@@ -220,6 +220,7 @@ class HttpOrchestrator:
                     {str(target): int(number) for target, number in each["requests"].items()},
                     int(each.get("refused", 0)),
                     int(each.get("failed", 0)),
+                    int(each.get("retried", 0)),
                 )
                 for each in plain["routes"]
             )

@@ -72,6 +72,7 @@ def observed_split(files: LogFiles, since: datetime, *, now: datetime) -> Observ
     counted: dict[tuple[str, str], dict[str, int]] = {}
     refused: dict[tuple[str, str], int] = {}
     failed: dict[tuple[str, str], int] = {}
+    retried: dict[tuple[str, str], int] = {}
     for line in _lines_since(files, since):
         started = _started(line)
         team, model = line.get("team"), line.get("model")
@@ -84,15 +85,17 @@ def observed_split(files: LogFiles, since: datetime, *, now: datetime) -> Observ
         elif (line.get("attempts") or 1) == 1:
             shares = counted.setdefault(where, {})
             shares[str(line["target"])] = shares.get(str(line["target"]), 0) + 1
+        else:
+            retried[where] = retried.get(where, 0) + 1
     routes = tuple(
         RouteSplit(
-            model,
-            team,
-            dict(sorted(counted.get((model, team), {}).items())),
-            refused.get((model, team), 0),
-            failed.get((model, team), 0),
+            *where,
+            requests=dict(sorted(counted.get(where, {}).items())),
+            refused=refused.get(where, 0),
+            failed=failed.get(where, 0),
+            retried=retried.get(where, 0),
         )
-        for model, team in sorted(counted.keys() | refused.keys() | failed.keys())
+        for where in sorted(counted.keys() | refused.keys() | failed.keys() | retried.keys())
     )
     return ObservedSplit(since, now, routes, complete=_reaches(files, since))
 

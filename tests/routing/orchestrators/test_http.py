@@ -164,7 +164,7 @@ def test_traffic_that_does_not_follow_is_drift_though_all_reads_back() -> None:
     proof = rig.orchestrator.verify(receipt, desired, before=before, now=receipt.applied_at + LATER)
     assert proof.level is Level.DRIFT
     assert [each.kind for each in proof.differences] == ["split"]
-    assert "60 % of 400 requests, wanted 10 %" in proof.words
+    assert "azure 40 % of 400, wanted 90 %" in proof.words
 
 
 def test_what_the_data_plane_refuses_is_rejected() -> None:
