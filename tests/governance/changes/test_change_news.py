@@ -33,7 +33,8 @@ def test_a_waiting_change_is_told_once_with_its_budget_and_its_page(waiting: int
     for _again in range(3):
         tell_changes(now=NOW)
     (told,) = Notification.objects.all()
-    assert (told.kind, told.team, told.budget_id) == ("change.waiting", "search", 7)
+    # The first snapshot names targets, which are the organisation's.
+    assert (told.kind, told.team, told.budget_id) == ("change.waiting", None, 7)
     assert told.link_path == f"/changes/{waiting}"
     assert told.figures["words"] == "Search will pass its limit."
     assert told.subject.endswith("waits for your approval")
