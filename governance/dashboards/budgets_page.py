@@ -20,7 +20,8 @@ from attribution.models import Team
 from attribution.vocabulary import Basis
 from governance import budgeting
 from governance.budget_drafts import COLUMNS, Invalid
-from governance.budgeting import BudgetView, Conflict, ImportRefused, Missing
+from governance.budget_imports import ImportRefused, import_csv
+from governance.budgeting import BudgetView, Conflict, Missing
 from governance.budgets import PeriodKind
 from governance.dashboards import budgets_shown, formats, labels, whatif_shown
 from governance.dashboards.budget_form import (
@@ -249,7 +250,7 @@ def budget_import(request: HttpRequest) -> HttpResponse:
         if not problem:
             check_only = "check" in request.POST
             try:
-                done = budgeting.import_csv(text, actor=actor, now=timezone.now(), check_only=check_only)
+                done = import_csv(text, actor=actor, now=timezone.now(), check_only=check_only)
                 context |= {"imported": done, "check_only": check_only}
             except ImportRefused as refused:
                 context |= {"errors": refused.errors}
