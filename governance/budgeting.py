@@ -1,15 +1,12 @@
-"""Budgets as people use them: read them with their figures, make and change them, copy and import them.
+"""Budgets as people use them: read them with their figures, make, change and copy them.
 
     budgets(scope, now)  budget(scope, id, now)          what a reader may see, each with consumption and forecast
     create  edit  archive  copy_for_next_year            one transaction each, with its audit entry
-    import_csv                                           many at once, all or nothing, errors by line
 
 A change names the version that it was made from; when somebody was faster it raises Conflict and changes nothing, and
 what was refused stands in the audit trail. The meaning of a budget is in `governance.budgets`.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -157,6 +154,16 @@ def budgets(scope: TeamScope, now: datetime, *, archived: bool = False) -> list[
         old = Budget.objects.filter(archived_at__isnull=False).order_by("name", "id")
         shown += [one for one in old if _sees(scope, one)]
     return _views(shown, standing, scope, now)
+
+
+def budgets_page(
+    scope: TeamScope, now: datetime, *, after: int = 0, limit: int = 100
+) -> tuple[list[BudgetView], int | None]:
+    """A page of the budgets that a reader may see, by id, from after `after` on; and the next page's `after`."""
+    standing = list(Budget.objects.filter(archived_at__isnull=True).order_by("id"))
+    seen = [one for one in standing if one.pk > after and _sees(scope, one)]
+    page = seen[:limit]
+    return _views(page, standing, scope, now), page[-1].pk if len(seen) > limit else None
 
 
 def budget(scope: TeamScope, budget_id: int, now: datetime) -> BudgetView:
@@ -347,7 +354,7 @@ class _Nesting:
 def create(draft: BudgetDraft, *, actor: Actor, now: datetime, copied_from: int | None = None) -> BudgetView:
     """Make a budget. Raises Invalid, Forbidden."""
     with transaction.atomic():
-        made = _create(draft, actor, now, copied_from)
+        made = create_within(draft, actor, now, copied_from)
     return budget(EVERYTHING, made.pk, now)
 
 
@@ -357,7 +364,7 @@ def edit(
     """Change all of a budget that was read at `version`. Raises Missing, Invalid, Forbidden, Conflict."""
     try:
         with transaction.atomic():
-            _edit(budget_id, version, draft, actor, now, reason)
+            edit_within(budget_id, version, draft, actor, now, reason)
     except _Stale as stale:
         raise _conflict(stale.held, version, draft, actor, now) from None
     return budget(EVERYTHING, budget_id, now)
@@ -397,76 +404,9 @@ def copy_for_next_year(budget_id: int, *, actor: Actor, now: datetime, name: str
         draft, ends = drafts.next_year(drafts.draft_of(held), now.astimezone(calendar_of(held).tz).date(), name)
         if held.ends_on is None:
             ended = replace(drafts.draft_of(held), ends_on=ends)
-            _edit(held.pk, held.version, ended, actor, now, f"ends where {draft.name} begins")
-        made = _create(draft, actor, now, held.pk)
+            edit_within(held.pk, held.version, ended, actor, now, f"ends where {draft.name} begins")
+        made = create_within(draft, actor, now, held.pk)
     return budget(EVERYTHING, made.pk, now)
-
-
-@dataclass(frozen=True)
-class LineError:
-    """What is wrong in one line of a file; line 1 is the head."""
-
-    line: int
-    field: str
-    message: str
-    fix: str
-
-
-class ImportRefused(Exception):
-    """Nothing was imported; every error is named by its line. Never retryable with the same file."""
-
-    retryable = False
-
-    def __init__(self, errors: Sequence[LineError]) -> None:
-        self.errors = tuple(errors)
-        super().__init__("; ".join(f"line {each.line}, {each.field}: {each.message}" for each in errors[:20]))
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import did, by name."""
-
-    created: tuple[str, ...]
-    changed: tuple[str, ...]
-    unchanged: tuple[str, ...]
-
-
-def import_csv(text: str, *, actor: Actor, now: datetime, check_only: bool = False) -> Imported:
-    """Make or change the budgets of a CSV file, by name: all, or none.
-
-    Columns: `budget_drafts.COLUMNS`; a column that is left out has its default. The same file again changes nothing.
-    check_only: say what would happen. Raises ImportRefused.
-    """
-    rows, errors = _csv_rows(text)
-    created: list[str] = []
-    changed: list[str] = []
-    unchanged: list[str] = []
-    try:
-        with transaction.atomic():
-            for line, values in rows:
-                try:
-                    with transaction.atomic():
-                        kind, name = _import_row(values, actor, now)
-                    {"created": created, "changed": changed, "unchanged": unchanged}[kind].append(name)
-                except Invalid as invalid:
-                    errors += [LineError(line, each.field, each.message, each.fix) for each in invalid.mistakes]
-                except _NotYours as refused:
-                    errors.append(LineError(line, "team", str(refused), "leave the line to who leads that team"))
-            if errors or check_only:
-                raise _RolledBack
-    except _RolledBack:
-        pass
-    if errors:
-        raise ImportRefused(sorted(errors, key=lambda each: each.line))
-    return Imported(tuple(created), tuple(changed), tuple(unchanged))
-
-
-class _RolledBack(Exception):
-    pass
-
-
-class _NotYours(Exception):
-    pass
 
 
 class _Stale(Exception):
@@ -475,64 +415,8 @@ class _Stale(Exception):
         self.held = held
 
 
-def _csv_rows(text: str) -> tuple[list[tuple[int, dict[str, str]]], list[LineError]]:
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-    errors: list[LineError] = []
-    rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        heads = [(each or "").strip() for each in reader.fieldnames or []]
-        reader.fieldnames = heads
-        errors += [
-            LineError(1, head, f"{head!r} is no column", f"use {', '.join(drafts.COLUMNS)}")
-            for head in heads
-            if head not in drafts.COLUMNS
-        ]
-        errors += [
-            LineError(1, each, "the column is missing", f"add {each}")
-            for each in ("name", "amount")
-            if each not in heads
-        ]
-        if errors:
-            return [], errors
-        for row in reader:
-            extra = row.pop(None, None)
-            if extra:
-                errors.append(
-                    LineError(reader.line_num, "line", "more values than columns", "quote values with commas")
-                )
-                continue
-            rows.append((reader.line_num, {name: (value or "").strip() for name, value in row.items()}))
-    except csv.Error as error:
-        errors.append(
-            LineError(reader.line_num, "line", str(error), "write one budget a line, values with commas quoted")
-        )
-    names: dict[str, int] = {}
-    for line, values in rows:
-        first = names.setdefault(values["name"], line)
-        if first != line:
-            errors.append(LineError(line, "name", f"line {first} has the same name", "give each budget its own name"))
-    return rows, errors
-
-
-def _import_row(values: Mapping[str, str], actor: Actor, now: datetime) -> tuple[str, str]:
-    draft = drafts.from_text(values, today=now.astimezone(UTC).date())
-    if not actor.may(Action.EDIT_BUDGET, draft.team):
-        raise _NotYours(
-            "you may not set a budget for the whole organisation" if draft.team is None else "not your team"
-        )
-    held = Budget.objects.filter(name=draft.name, archived_at__isnull=True).first()
-    if held is None:
-        _create(draft, actor, now, None)
-        return "created", draft.name
-    if not actor.may(Action.EDIT_BUDGET, held.team):
-        raise _NotYours("another budget has this name")
-    if drafts.draft_of(held) == draft:
-        return "unchanged", draft.name
-    _edit(held.pk, held.version, draft, actor, now, "import")
-    return "changed", draft.name
-
-
-def _create(draft: BudgetDraft, actor: Actor, now: datetime, copied_from: int | None) -> Budget:
+def create_within(draft: BudgetDraft, actor: Actor, now: datetime, copied_from: int | None) -> Budget:
+    """`create` inside the caller's transaction."""
     actor.require(Action.EDIT_BUDGET, draft.team)
     drafts.check(draft)
     _check_name(draft.name, None)
@@ -549,7 +433,7 @@ def _create(draft: BudgetDraft, actor: Actor, now: datetime, copied_from: int | 
     return made
 
 
-def _edit(budget_id: int, version: int, draft: BudgetDraft, actor: Actor, now: datetime, reason: str) -> None:
+def edit_within(budget_id: int, version: int, draft: BudgetDraft, actor: Actor, now: datetime, reason: str) -> None:
     held = _held(budget_id, actor)
     actor.require(Action.EDIT_BUDGET, held.team)
     if held.version != version:

@@ -417,11 +417,12 @@ def _tell_closed(
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def closed_months(scope: TeamScope, now: datetime) -> list[ClosedMonth]:
-    """The closed months, newest first, as a reader may see them."""
+def closed_months(scope: TeamScope, now: datetime, *, before: str | None = None, limit: int = 100) -> list[ClosedMonth]:
+    """The closed months before `before`, newest first, as a reader may see them."""
     if scope.is_empty:
         return []
-    return [_read(row, scope, now) for row in ClosedPeriod.objects.order_by("-month")]
+    rows = ClosedPeriod.objects.order_by("-month")
+    return [_read(row, scope, now) for row in (rows.filter(month__lt=before) if before else rows)[:limit]]
 
 
 def closed_month(scope: TeamScope, month: str, now: datetime) -> ClosedMonth:

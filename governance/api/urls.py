@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("routing.api.urls")),
     path("v1/", include("governance.api.notification_urls")),
     path("v1/", include("governance.api.anomaly_urls")),
+    path("v1/", include("governance.api.budget_urls")),
     path("schema", views.SchemaView.as_view(), name="api-schema"),
     path("docs", views.docs, name="api-docs"),
     re_path(r"^.*$", NothingHereView.as_view()),
