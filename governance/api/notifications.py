@@ -126,8 +126,8 @@ class ChannelAnswer(serializers.Serializer[None]):
     wants = WantsAnswer(allow_null=True)
     last_sent = serializers.CharField(allow_null=True)
     waiting = serializers.IntegerField()
-    failed = serializers.IntegerField(help_text="failed or unknown, ever")
-    error = serializers.CharField(allow_blank=True, help_text="of the newest of those")
+    failed = serializers.IntegerField(help_text="failed or unknown in the last 7 days")
+    error = serializers.CharField(allow_blank=True, help_text="of the newest of those, if nothing arrived since")
 
 
 class ChannelsAnswer(serializers.Serializer[None]):
@@ -213,7 +213,7 @@ class ChannelsView(View):
     )
     def get(self, request: Request) -> Response:
         _no_parameters(request)
-        return Response({"rows": [_channel(row) for row in selectors.channels(actor_of(request))]})
+        return Response({"rows": [_channel(row) for row in selectors.channels(actor_of(request), timezone.now())]})
 
     @extend_schema(
         operation_id="channels-create",
@@ -285,7 +285,7 @@ class WebhooksView(View):
     )
     def get(self, request: Request) -> Response:
         _no_parameters(request)
-        rows = selectors.channels(actor_of(request))
+        rows = selectors.channels(actor_of(request), timezone.now())
         return Response({"rows": [_channel(row) for row in rows if row.kind == Channel.Kind.WEBHOOK]})
 
     @extend_schema(
@@ -457,7 +457,7 @@ def _with_wants(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(request: Request, channel_id: int) -> ChannelRow:
-    row = selectors.channel(actor_of(request), channel_id)
+    row = selectors.channel(actor_of(request), channel_id, timezone.now())
     if row is None:
         raise NoSuch
     return row

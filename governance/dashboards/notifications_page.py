@@ -144,7 +144,7 @@ def change_channel(request: HttpRequest, channel_id: int) -> HttpResponse:
                 services.remove_channel(actor, channel_id, now)
             case "rotate":
                 secret = services.rotate_secret(actor, channel_id, now)
-                row = selectors.channel(actor, channel_id)
+                row = selectors.channel(actor, channel_id, now)
                 return _page(request, secret=secret, secret_of=row.name if row else "")
             case _:
                 return _page(request, refusal="There is no such thing to do.", status=400)
@@ -180,13 +180,13 @@ def _page(
     if wants is None and budget_id is None:
         budget_id = _budget_of(request, request.GET.get("budget", ""))
     mine = selectors.subscriptions(user)
-    rows = selectors.channels(actor)
+    rows = selectors.channels(actor, timezone.now())
     names = catalogue_names()
     budgets = _budgets(actor)
     may_add = actor.may(Action.EDIT_CHANNELS, None)
     context = {
         "mail_is_on": bool(settings.WEIR_SMTP_URL),
-        "trouble": selectors.trouble(actor),
+        "trouble": selectors.trouble(actor, timezone.now()),
         "wants": wants or WantsForm(initial=_initial(mine, budget_id)),
         "budget_id": budget_id,
         "budget_name": dict(budgets).get(budget_id or 0, ""),
@@ -234,8 +234,8 @@ def _is_due(row: LogRow) -> bool:
 
 def _channel_line(row: ChannelRow, names: Mapping[str, str], today: date) -> ChannelLine:
     state, words = ("", "Works") if row.last_sent else ("none", "Nothing sent yet")
-    if row.failed:
-        state, words = "bad", f"{row.failed} failed"
+    if row.error:
+        state, words = "bad", "Fails"
     if not row.is_active:
         state, words = "none", "Paused"
     return ChannelLine(
@@ -269,7 +269,7 @@ def _is_past(at: datetime) -> bool:
 def _about(wants: Subscription | None) -> str:
     if wants is None or wants.mode == Subscription.Mode.OFF:
         return "Nothing"
-    count = "everything" if not wants.kinds else f"{len(wants.kinds)} of {len(KINDS)} kinds"
+    count = "Everything" if not wants.kinds else f"{len(wants.kinds)} of {len(KINDS)} kinds"
     return count if wants.mode == Subscription.Mode.NOW else f"{count}, daily"
 
 

@@ -33,7 +33,7 @@ class MailServer:
         if parts.scheme not in known or not parts.hostname:
             raise BadAddress("write smtp://, smtp+starttls:// or smtps://, then user:password@host:port")
         security, port = known[parts.scheme]
-        given = sender or f"weir@{parts.hostname}"
+        given = sender or f"weir@{_mail_domain(parts.hostname)}"
         try:
             validate_email(parseaddr(given)[1])
             port = parts.port or port
@@ -42,3 +42,12 @@ class MailServer:
         except ValueError as error:
             raise BadAddress("the port must be a number up to 65535") from error
         return cls(parts.hostname, port, security, unquote(parts.username or ""), unquote(parts.password or ""), given)
+
+
+def _mail_domain(host: str) -> str:
+    """The domain that mail is from where nobody said: the server's, unless that is a bare address."""
+    try:
+        validate_email(f"weir@{host}")
+    except ValidationError:
+        return "localhost"
+    return host

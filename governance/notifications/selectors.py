@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Count, Max, Q, QuerySet
 
@@ -11,6 +11,8 @@ from governance.models import Channel, Delivery, Notification, Subscription, Use
 from governance.notifications.events import OWN_KINDS
 
 PAGE_SIZE = 50
+# How long a failed message is counted as trouble; the log keeps it.
+TROUBLE_FOR = timedelta(days=7)
 _TROUBLE = (Delivery.State.FAILED, Delivery.State.UNCERTAIN)
 
 
@@ -29,6 +31,7 @@ class ChannelRow:
     wants: Subscription | None
     last_sent: datetime | None
     waiting: int
+    # Failed or unknown in the last TROUBLE_FOR; `error` is the newest one's, if nothing arrived after it.
     failed: int
     error: str
 
@@ -64,22 +67,27 @@ class NotificationRow:
     deliveries: tuple[LogRow, ...]
 
 
-def channels(actor: Actor) -> list[ChannelRow]:
+def channels(actor: Actor, now: datetime) -> list[ChannelRow]:
     """The channels that the actor may see: their teams', or all."""
     found = Channel.objects.filter(_visible_channels(actor), removed_at__isnull=True).order_by("name", "id")
     wants = {one.channel_id: one for one in Subscription.objects.filter(channel__in=found, budget_id=None)}
-    open_or_failed = Q(deliveries__state__in=_TROUBLE)
+    failed = Q(deliveries__state__in=_TROUBLE, deliveries__settled_at__gte=now - TROUBLE_FOR)
     counted = found.annotate(
         last_sent=Max("deliveries__settled_at", filter=Q(deliveries__state=Delivery.State.SENT)),
         waiting=Count("deliveries", filter=Q(deliveries__state__in=(Delivery.State.WAITING, Delivery.State.SENDING))),
-        failed=Count("deliveries", filter=open_or_failed),
-        last_failed=Max("deliveries__id", filter=open_or_failed),
+        failed=Count("deliveries", filter=failed),
+        last_failed=Max("deliveries__settled_at", filter=failed),
     )
     rows = list(counted)
+    failing = {
+        row.pk: row.last_failed
+        for row in rows
+        if row.last_failed and row.last_failed >= (row.last_sent or row.last_failed)
+    }
     errors = dict(
-        Delivery.objects.filter(id__in=[row.last_failed for row in rows if row.last_failed]).values_list(
-            "channel_id", "error"
-        )
+        Delivery.objects.filter(channel__in=failing, settled_at__in=failing.values(), state__in=_TROUBLE)
+        .order_by("id")
+        .values_list("channel_id", "error")
     )
     return [
         ChannelRow(
@@ -101,8 +109,8 @@ def channels(actor: Actor) -> list[ChannelRow]:
     ]
 
 
-def channel(actor: Actor, channel_id: int) -> ChannelRow | None:
-    return next((row for row in channels(actor) if row.id == channel_id), None)
+def channel(actor: Actor, channel_id: int, now: datetime) -> ChannelRow | None:
+    return next((row for row in channels(actor, now) if row.id == channel_id), None)
 
 
 def subscriptions(user: User) -> list[Subscription]:
@@ -121,9 +129,9 @@ def log(actor: Actor, *, states: Sequence[str] = (), before: int | None = None, 
     return [_log_row(actor, one) for one in found[:limit]]
 
 
-def trouble(actor: Actor) -> int:
-    """How many deliveries that the actor may see have failed or are unknown."""
-    return visible_deliveries(actor).filter(state__in=_TROUBLE).count()
+def trouble(actor: Actor, now: datetime) -> int:
+    """How many deliveries that the actor may see have failed or are unknown, in the last TROUBLE_FOR."""
+    return visible_deliveries(actor).filter(state__in=_TROUBLE, settled_at__gte=now - TROUBLE_FOR).count()
 
 
 def notifications(
