@@ -70,6 +70,7 @@ class _Settling:
         self.method = [Method.NONE] * len(budgets)
         self.position, self.expected, self.without = np.zeros((3, len(budgets)))
         self.fits = np.ones(len(budgets), dtype=bool)
+        self.holds = np.zeros(len(budgets), dtype=bool)
         # For each link where its cell shall stand on its ladder; for each cell the tightest ask so far: relative cost,
         # the link that asked (-1: none), and whether it is inside, or over, a team's own budget.
         self.stands = np.zeros(len(links.budget))
@@ -137,8 +138,9 @@ class _Settling:
             price = pace(held, spent_last_hour=last, available=float(self.available[at]), hours_left=self.hours[at])
         elif not budget.turned:
             price = held + (rails.loosen if price < held else rails.tighten) * (price - held)
-        if not budget.may_loosen:
-            price = max(price, held)
+        if not budget.may_loosen and price < held:
+            # What holds stays as it is: no step back, and none further towards a price that nobody would set now.
+            price, self.holds[at] = held, True
         price = max(price, rails.money_worth)
         return position_of(price) if price > GRID[1] / 2 else 0.0
 
@@ -193,7 +195,10 @@ def _railed(inputs: ControlInputs, links: Links, settled: _Settling, target: Flo
     frozen = _cells_where(inputs, links, lambda each: each.frozen)
     shares = _stepped(inputs, links, target, turned, settled)
     looser = _cost(links, cells.menu, shares) > _cost(links, cells.menu, cells.shares) + 1e-12
-    keep = frozen | (held & looser)
+    asked = settled.asking >= 0
+    holding = np.zeros(len(asked), dtype=bool)
+    holding[asked] = settled.holds[links.budget[settled.asking[asked]]]
+    keep = frozen | holding | (held & looser)
     shares[keep] = cells.shares[keep]
     admit = np.full(len(cells.team), np.inf)
     for at, budget in enumerate(inputs.budgets):

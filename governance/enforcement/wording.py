@@ -118,7 +118,9 @@ def _outlook(facts: Facts) -> str:
         end = money(facts.without, facts.currency)
         if facts.method is Method.NONE:
             return f"{budget.name} is expected to end at {end} of {limit}; nothing is asked of its traffic."
-        return f"{budget.name} is expected to end at {end} of {limit}, too close for how uncertain that is."
+        if facts.available < (facts.without - budget.spent - budget.committed) * (1 + facts.margin):
+            return f"{budget.name} is expected to end at {end} of {limit}, too close for how uncertain that is."
+        return f"{budget.name} is expected to end at {end} of {limit}; what was asked of it is taken back slowly."
     when = _crossing(facts)
     passes = f"will pass {limit}" + (f" on {when}" if when else "")
     return f"{budget.name} {passes} and end at {money(facts.without, facts.currency)} if nothing changes."

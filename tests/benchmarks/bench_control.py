@@ -77,7 +77,7 @@ def _figures(found: list[Outcome]) -> dict[str, float]:
         "overshoot_mean_pct": round(100 * mean("overshoot"), 3),
         "overshoot_max_pct": round(100 * max(each.overshoot for each in found), 3),
         "unused_pct": round(100 * mean("unused"), 2),
-        "high_priority_drop_pct": round(100 * mean("dropped_high"), 3),
+        "high_priority_drop_pct": round(100 * max(mean("dropped_high"), 0.0), 3),
         "low_priority_drop_pct": round(100 * mean("dropped_low"), 2),
         "dark_hours": round(mean("dark_hours"), 1),
         "disutility": round(mean("disutility"), 4),

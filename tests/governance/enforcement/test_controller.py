@@ -93,6 +93,9 @@ def test_late_data_loosens_nothing_and_may_tighten() -> None:
     rich = budget(1, [0], limit=5000.0, may_loosen=False, price=0.2)
     assert plan_tick(inputs([rich], tightened)).cells == ()
     assert plan_tick(inputs([replace(rich, may_loosen=True)], tightened)).shares[0] == pytest.approx([1, 0, 0, 0])
+    # What was on its way to the smaller model stops where it is, when nobody would ask for that any more.
+    half_way = cells(["search"], shares=(0, 0.5, 0.5, 0))
+    assert plan_tick(inputs([replace(rich, price=5.0)], half_way)).cells == ()
     poor = budget(1, [0], limit=900.0, may_loosen=False)
     assert plan_tick(inputs([poor], tightened)).shares[0] == pytest.approx([0, 0.817308, 0.182692, 0], abs=1e-5)
 

@@ -1,0 +1,257 @@
+"""The tick on a small company: search spends $60 a day on gpt-large at aws; the same tokens cost half at gcp."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from attribution import spend
+from attribution.actors import SYSTEM, Action, Actor
+from attribution.lake.serving import build_serving_file
+from attribution.models import Team
+from attribution.scope import EVERYTHING
+from governance import budgeting, policies
+from governance.budget_drafts import BudgetDraft
+from governance.budgeting import BudgetView
+from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
+from governance.enforcement.tick import Reason, look, tick
+from governance.models import BudgetControl, Decision, SteeredRoute
+from routing import selectors, services
+from routing.desired import DesiredState, Route, Target, Tier
+from routing.models import ChangeSet
+from routing.orchestrators.fake import FakeOrchestrator
+from routing.services import Why
+from tests.attribution.serving_lake import publish_lake, rollup
+
+NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
+OWNER = Actor("Olga Owner", 1, EVERYTHING, everywhere=frozenset(Action))
+TARGETS = (
+    Target("aws-eu", "aws", "eu-central-1", "http://127.0.0.1:9101", residency="eu"),
+    Target("gcp-eu", "gcp", "europe-west4", "http://127.0.0.1:9102", residency="eu"),
+    Target("aws-us", "aws", "us-east-1", "http://127.0.0.1:9103", residency="us"),
+)
+COMMON = Route("gpt-large", (Tier.of({"aws-eu": 1_000_000}), Tier.of({"gcp-eu": 1_000_000})))
+
+
+@dataclass
+class World:
+    """The orchestrator `edge`, and the loop around it, driven by hand."""
+
+    fake: FakeOrchestrator
+
+    def push(self, now: datetime) -> None:
+        services.push_pending(now=now, connect=lambda _row: self.fake)
+
+    def weights(self, team: str) -> dict[str, int]:
+        state = selectors.standing_state("edge")
+        assert state is not None
+        route = state.route("gpt-large", team)
+        return route.tiers[0].weights if route is not None else {}
+
+    def blocks(self) -> list[str | None]:
+        state = selectors.standing_state("edge")
+        return [] if state is None else [each.team for each in state.blocks]
+
+
+@pytest.fixture
+def world(lake_root: Path, db: None, monkeypatch: pytest.MonkeyPatch) -> World:
+    for slug in ("search", "ads"):
+        Team.objects.create(slug=slug, name=slug.title())
+    days = [f"2026-05-{day:02}" for day in range(1, 20)]
+    large = {"model": "gpt-large", "publisher": "openai"}
+    rows = [rollup(day, "60", team="search", metered_tokens=6_000_000, **large) for day in days]
+    rows += [rollup(day, "30", team="ads", metered_tokens=3_000_000, **large) for day in days]
+    gcp = {"provider": "gcp", "billing_account_id": "222", **large}
+    rows += [rollup(day, "1", team="ads", metered_tokens=200_000, **gcp) for day in days]
+    publish_lake(rows, billed_through={("aws", "111"): "2026-05-20", ("gcp", "222"): "2026-05-20"})
+    build_serving_file()
+    monkeypatch.setattr(spend, "last_telemetry", lambda: NOW + timedelta(days=30))
+    fake = FakeOrchestrator("edge")
+    monkeypatch.setattr("routing.orchestrators.registry._OPENERS", {"fake": lambda _name, _settings: fake})
+    services.register_orchestrator("edge", "fake", {}, actor=OWNER, now=NOW)
+    start = DesiredState("edge", 0, TARGETS, (COMMON,))
+    assert services.propose_change("edge", start, why=Why("person", "", "the start"), actor=OWNER, now=NOW)
+    made = World(fake)
+    made.push(NOW - timedelta(days=2))
+    made.push(NOW)
+    return made
+
+
+Make = Callable[..., BudgetView]
+
+
+@pytest.fixture
+def make() -> Make:
+    """A month's budget of search with a ladder."""
+
+    def _make(
+        amount: str, *steps: Step, name: str = "Search", team: str | None = "search", hard: bool = False
+    ) -> BudgetView:
+        dims = (("team", team),) if team else ()
+        draft = BudgetDraft(name=name, amount=Decimal(amount), dims=dims, starts_on=date(2026, 1, 1), hard=hard)
+        return policies.create_budget(OWNER, draft, Policy(0, 0, steps), now=NOW)
+
+    return _make
+
+
+CHEAPER = Step(Rung.PREFER_CHEAPER, Measure.ACTUAL, 700_000, 650_000)
+
+
+def test_a_team_that_will_pass_its_budget_is_moved_step_by_step(world: World, make: Make) -> None:
+    # 19 days of 60 are 1,140 of 1,500; 11.5 more days would cost 690, 360 are left.
+    search = make("1500", CHEAPER)
+    tick(NOW)
+    decision = Decision.objects.get()
+    assert decision.spent == Decimal(1140)
+    assert decision.without == Decimal("1830")
+    assert decision.words.startswith("Search will pass $1,500 on 26 May and end at $1,830 if nothing changes. Moving ")
+    assert "gpt-large traffic to gcp-eu" in decision.words
+    change = ChangeSet.objects.get(reference=f"budget:{search.id}")
+    assert (change.status, change.team, change.approval) == ("approved", "search", "none")
+    assert decision.changes.get().change == change.pk
+    world.push(NOW)
+    assert world.weights("search") == {"aws-eu": 750_000, "gcp-eu": 250_000}
+    # Ads has no budget: it stays on the route of all teams.
+    assert world.weights("ads") == {"aws-eu": 1_000_000}
+    tick(NOW + timedelta(hours=1))
+    world.push(NOW + timedelta(hours=1))
+    assert world.weights("search") == {"aws-eu": 500_000, "gcp-eu": 500_000}
+    assert look(NOW + timedelta(hours=1, minutes=1)) is None
+
+
+def test_the_same_tick_twice_proposes_nothing_twice(world: World, make: Make) -> None:
+    make("1500", CHEAPER)
+    tick(NOW)
+    tick(NOW)
+    assert ChangeSet.objects.filter(kind="decision").exclude(status="superseded").count() == 1
+    world.push(NOW)
+    tick(NOW + timedelta(minutes=1))
+    world.push(NOW + timedelta(minutes=11))
+    assert ChangeSet.objects.filter(kind="decision", status="accepted").count() == 1
+
+
+def test_a_budget_that_only_tells_moves_nothing(world: World, make: Make) -> None:
+    make("1500", Step(Rung.NOTIFY, Measure.ACTUAL, 700_000, 650_000))
+    tick(NOW)
+    assert not ChangeSet.objects.filter(kind="decision").exists()
+    assert Decision.objects.get().method == "none"
+
+
+def test_a_hard_budget_with_nothing_left_is_stopped_at_once_and_back_at_the_turn(world: World, make: Make) -> None:
+    search = make("1100", CHEAPER, hard=True)
+    assert look(NOW) == Reason.BREACH
+    tick(NOW, reason=Reason.BREACH)
+    change = ChangeSet.objects.get(reference=f"budget:{search.id}")
+    assert (change.status, change.approval, change.urgent) == ("approved", "standing", True)
+    world.push(NOW)
+    assert world.blocks() == ["search"]
+    body = change.wanted["blocks"][0]
+    assert (body["budget"], body["spend"], body["limit"]) == ("Search", "1140.00", "1100.00")
+    assert body["resets_at"] == "2026-06-01T00:00:00+00:00"
+    june = datetime(2026, 6, 1, 0, 0, 30, tzinfo=UTC)
+    assert look(june) == Reason.TURN
+    tick(june, reason=Reason.TURN)
+    services.turn_periods(now=june)
+    world.push(june)
+    world.push(june)
+    assert world.blocks() == []
+    assert world.weights("search") == {"aws-eu": 1_000_000}
+
+
+def test_a_stop_of_a_soft_budget_is_asked_for(world: World, make: Make) -> None:
+    search = make("1100", CHEAPER, Step(Rung.STOP, Measure.ACTUAL, 1_000_000, 900_000, Approval.ONE))
+    tick(NOW)
+    moved = ChangeSet.objects.get(reference=f"budget:{search.id}")
+    asked = ChangeSet.objects.get(reference=f"budget:{search.id}:ask")
+    assert (moved.status, asked.status, asked.approval) == ("approved", "proposed", "one")
+    # The link that somebody was sent stays good.
+    tick(NOW + timedelta(hours=1))
+    assert ChangeSet.objects.get(pk=asked.pk).status == "proposed"
+    services.approve(asked.pk, actor=OWNER, now=NOW + timedelta(hours=1))
+    assert ChangeSet.objects.get(pk=asked.pk).status == "approved"
+
+
+def test_late_telemetry_stops_nothing_and_loosens_nothing(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spend, "last_telemetry", lambda: NOW - timedelta(hours=3))
+    make("1100", CHEAPER, hard=True)
+    tick(NOW)
+    decision = Decision.objects.get()
+    assert decision.method != "stop"
+    assert decision.blocked
+    assert not decision.inputs["may_loosen"]
+    assert not any(each.wanted["blocks"] for each in ChangeSet.objects.filter(kind="decision"))
+
+
+def test_the_kill_switch_freezes_the_last_known_good(world: World, make: Make) -> None:
+    make("1500", CHEAPER)
+    services.freeze(actor=OWNER, now=NOW)
+    tick(NOW)
+    assert Decision.objects.get().method == "frozen"
+    assert look(NOW) is None
+    assert not ChangeSet.objects.filter(kind="decision").exists()
+
+
+def test_what_a_person_took_back_is_left_alone_for_a_day(world: World, make: Make) -> None:
+    search = make("1500", CHEAPER)
+    tick(NOW)
+    world.push(NOW)
+    change = ChangeSet.objects.get(reference=f"budget:{search.id}")
+    services.roll_back(change.pk, actor=OWNER, now=NOW, reason="users complain")
+    world.push(NOW)
+    assert world.weights("search") == {"aws-eu": 1_000_000}
+    tick(NOW + timedelta(hours=1))
+    newest = Decision.objects.order_by("-id")[0]
+    assert newest.words.startswith(f"{change.name} was rolled back; the loop leaves this budget alone until 21 May")
+    assert ChangeSet.objects.filter(kind="decision").count() == 1
+    tick(NOW + timedelta(hours=25))
+    assert ChangeSet.objects.filter(kind="decision").count() == 2
+
+
+def test_a_raised_budget_goes_back_to_what_stood_before(world: World, make: Make) -> None:
+    search = make("1500", CHEAPER)
+    tick(NOW)
+    world.push(NOW)
+    draft = replace(budgeting.budget(EVERYTHING, search.id, NOW).draft, amount=Decimal(9000))
+    budgeting.edit(search.id, search.version, draft, actor=OWNER, now=NOW)
+    for hours in range(2, 9):
+        tick(NOW + timedelta(hours=hours))
+        world.push(NOW + timedelta(hours=hours))
+    assert world.weights("search") == {"aws-eu": 1_000_000}
+    state = selectors.standing_state("edge")
+    assert state is not None
+    assert [each.team for each in state.routes] == [None]
+    tick(NOW + timedelta(hours=10))
+    assert not SteeredRoute.objects.exists()
+
+
+def test_a_miss_is_a_reason_to_decide_at_once(world: World, make: Make) -> None:
+    search = make("1500", CHEAPER)
+    tick(NOW)
+    later = NOW + timedelta(minutes=30)
+    assert look(later) in (None, Reason.MISS)
+    # Half an hour was expected to cost 1.25; 40 came.
+    BudgetControl.objects.filter(budget_id=search.id).update(consumed=Decimal(1100))
+    assert look(later) == Reason.MISS
+
+
+def test_a_scope_that_no_route_can_tell_apart_is_said(world: World, make: Make) -> None:
+    draft = BudgetDraft(
+        name="Ranker",
+        amount=Decimal(10),
+        dims=(("project", "ranker"), ("team", "search")),
+        starts_on=date(2026, 1, 1),
+    )
+    made = policies.create_budget(OWNER, draft, Policy(0, 0, (CHEAPER,)), now=NOW)
+    tick(NOW)
+    assert not ChangeSet.objects.filter(reference=f"budget:{made.id}").exists()
+
+
+def test_only_the_loop_itself_proposes(world: World, make: Make) -> None:
+    make("1500", CHEAPER)
+    tick(NOW)
+    assert ChangeSet.objects.get(kind="decision").proposed_by == SYSTEM.name
