@@ -149,6 +149,7 @@ class BudgetForm(forms.Form):
         everyone = [(WHOLE_ORGANISATION, "The whole organisation")] if choices.organisation else []
         team: Any = self.fields["team"]
         team.choices = [*choices.teams, *everyone]
+        team.required = not choices.organisation
         for rung, (on, at, measure, ask) in LADDER.items():
             self._add_rung(rung, on, at, measure, ask)
         for name, field in self.fields.items():

@@ -72,6 +72,7 @@ class QuotaForm(forms.Form):
         everyone = [(WHOLE_ORGANISATION, "The whole organisation")] if choices.organisation else []
         team: Any = self.fields["team"]
         team.choices = [*choices.teams, *everyone]
+        team.required = not choices.organisation
         for field in self.fields.values():
             field.widget.attrs |= {"class": "input", "autocomplete": "off"}
         self.fields["limit"].widget = forms.TextInput(attrs={"class": "input num", "inputmode": "numeric"})
