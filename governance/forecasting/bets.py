@@ -36,6 +36,8 @@ TOP = 6
 JUDGED_DAYS = 70
 JUDGED_SUM = 14
 FADING = 0.97
+# How many judged days weigh as much as what is believed of sets before any is judged.
+DOUBT = 8.0
 CLIP = 3.0
 # The horizons, in days ahead, at which a fit says how far its own sums were off; past 30 days too few are seen.
 OWN_HORIZONS = (1, 2, 3, 5, 7, 10, 14, 21, 30)
@@ -45,7 +47,7 @@ OWN_ORIGINS = JUDGED_DAYS // _ORIGIN_STEP
 # Series a batch: their states fit the processor's cache.
 _BATCH = 128
 # A set needs this many days before it is judged, so that its start is forgotten.
-_WARM_UP = 21
+_WARM_UP = 14
 
 
 @dataclass(frozen=True)
@@ -228,9 +230,10 @@ def _judge(states: _States) -> tuple[NDArray[np.intp], Small]:
         errors += weight.astype(np.float32) * np.abs(np.maximum(foretold, 0) - actual)
         total_weight += weight
     errors /= np.maximum(total_weight, 1e-9)
-    # Too young to be judged: the middle of the grid.
-    middle = np.abs(np.array([one[0] for one in GRID], np.float32) - 0.25)[None, :]
-    errors = np.where(total_weight > 0, errors, middle)
+    relative = errors / np.maximum(errors.mean(1, keepdims=True), 1e-9)
+    # Little was judged yet: sets that follow slowly and see no trend are the safer bet.
+    level, trend = (np.array([one[place] for one in GRID], np.float32) for place in (0, 1))
+    errors = relative + DOUBT / np.maximum(total_weight, DOUBT / 100) * (trend + np.abs(level - 0.12))[None, :]
     chosen = np.argsort(errors, axis=1, kind="stable")[:, :TOP]
     weights = 1 / (np.take_along_axis(errors, chosen, 1) + 1e-6) ** 2
     return chosen, (weights / weights.sum(1, keepdims=True)).astype(np.float32)
