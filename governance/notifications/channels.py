@@ -9,8 +9,11 @@ import json
 import logging
 import re
 import smtplib
+import socket
 import ssl
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,6 +35,7 @@ from governance.notifications.mail import BadAddress, MailServer
 from governance.notifications.messages import Message, one_line
 
 TIMEOUT_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
 _MAX_ANSWER = 4096
 _MAX_ADDRESSES = 20
 _APP = "Weir"
@@ -299,9 +303,10 @@ def _send_webhook(target: Target, outgoing: Outgoing, network: Network, hand_ove
         try:
             hand_over()
             has_left = True
-            connection.request("POST", path, body=body, headers=headers)
-            answer = connection.getresponse()
-            answer.read(_MAX_ANSWER)
+            with _deadline(connection):
+                connection.request("POST", path, body=body, headers=headers)
+                answer = connection.getresponse()
+                answer.read(_MAX_ANSWER)
         finally:
             connection.close()
     except addresses.Refused as error:
@@ -329,6 +334,24 @@ def _open_http(pinned: addresses.Pinned, *, secure: bool) -> PlainConnection:
         plain.close()
         raise
     return connection
+
+
+@contextmanager
+def _deadline(connection: PlainConnection) -> Iterator[None]:
+    """Ends the connection after ANSWER_SECONDS in all: a socket's own timeout begins anew with each byte that drips."""
+    sock = connection.sock
+    timer = threading.Timer(ANSWER_SECONDS, _shut, [sock])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _check_answer(answer: HTTPResponse, now: datetime) -> None:

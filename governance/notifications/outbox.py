@@ -19,8 +19,9 @@ from governance.models import Channel, Delivery, Notification
 from governance.notifications.events import Event, Kind, Told, kept_figures
 from governance.notifications.recipients import Recipient, recipients
 
-# Longer than a worker that lives can be silent: connecting, signing in and handing over each have their own limit.
-LEASE = timedelta(minutes=3)
+# Longer than handing over can take, which has limits of its own. A worker that is slower before that loses the claim
+# and hands nothing over.
+LEASE = timedelta(minutes=1)
 MAX_ATTEMPTS = 12
 _FIRST_WAIT = timedelta(seconds=10)
 _LONGEST_WAIT = timedelta(minutes=30)

@@ -1,6 +1,9 @@
 """Signatures, seals, quiet hours, the words of messages, and Apprise's kinds, each by itself."""
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -318,6 +321,32 @@ def test_a_webhook_reaches_no_inner_address(hook: Hook, settings: Settings) -> N
     with pytest.raises(DeliveryError, match="is a loopback address"):
         channels.send(target, _to("slack")[1], network(), hand_over=lambda: None, now=NOW)
     assert hook.requests == []
+
+
+def test_a_receiver_that_drips_its_answer_is_left_after_the_deadline(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends a byte of its first line every 20 ms, for ever: no single read is ever late."""
+    settings.WEIR_ALLOW_PRIVATE_ADDRESSES = True
+    monkeypatch.setattr(channels, "ANSWER_SECONDS", 0.2)
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        line, _ = server.accept()
+        with line, contextlib.suppress(OSError):
+            line.sendall(b"HTTP/1.1 ")
+            while not over.wait(0.02):
+                line.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        target = Target("webhook", f"http://127.0.0.1:{server.getsockname()[1]}/", ("k",))
+        with pytest.raises(DeliveryError) as failed:
+            channels.send(target, _to("slack")[1], network(), hand_over=lambda: None, now=NOW)
+        over.set()
+        thread.join()
+    assert (failed.value.retryable, failed.value.may_have_arrived) == (True, True)
 
 
 # Leases
