@@ -9,7 +9,7 @@ DEMO ?= 1
 WEIR_HOME ?= $(CURDIR)/var
 export WEIR_HOME
 
-.PHONY: install install-dev run test test-fast lint format bench clean lock browser $(addprefix bench-,attribution ingest forecast anomalies control kills)
+.PHONY: install install-dev run test test-fast lint format bench clean lock browser $(addprefix bench-,attribution ingest forecast anomalies control kills push)
 
 install:
 	@$(PYTHON) tools/bootstrap.py runtime
@@ -42,9 +42,9 @@ format: install-dev
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: bench-attribution bench-ingest bench-forecast bench-anomalies bench-control bench-kills
+bench: bench-attribution bench-ingest bench-forecast bench-anomalies bench-control bench-kills bench-push
 
-bench-attribution bench-ingest bench-anomalies bench-control bench-kills: bench-%: install-dev
+bench-attribution bench-ingest bench-anomalies bench-control bench-kills bench-push: bench-%: install-dev
 	@SIZE=$(SIZE) $(PY) -m tests.benchmarks.bench_$*
 
 # Series that packages ship are read in an environment of their own: requirements-bench.txt is no part of the dev lock.

@@ -48,20 +48,22 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """After it returns, `path` holds `content` also after a power cut; a reader never sees a part of it."""
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """No reader ever sees a part of `content`; if `durable`, `path` holds it also after a power cut."""
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(partial).replace(path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,6 +104,8 @@ def read_journal(folder: Path) -> Journal:
 
 
 def write_journal(folder: Path, journal: Journal) -> None:
+    """What is pending is not synced: it tells a killed writer's files from others', and a power cut that loses it
+    makes them look foreign, which a person decides about. The push waits for one disk less."""
     plain = {
         "generation": journal.generation,
         "key": journal.key,
@@ -109,7 +113,8 @@ def write_journal(folder: Path, journal: Journal) -> None:
         "files": {name: vars(each) for name, each in journal.files.items()},
         "pending": None if journal.pending is None else {name: vars(each) for name, each in journal.pending.items()},
     }
-    write_atomically(folder / JOURNAL, (json.dumps(plain, sort_keys=True, indent=1) + "\n").encode())
+    content = (json.dumps(plain, sort_keys=True, indent=1) + "\n").encode()
+    write_atomically(folder / JOURNAL, content, durable=journal.pending is None)
 
 
 def remove_partials(folder: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,12 +231,12 @@ def test_a_push_killed_at_any_write_is_finished_by_the_same_plan(
     for fatal in range(1, len(plan.steps) + 3):
         writes = 0
 
-        def dies(path: Path, content: bytes, *, mode: int = 0o644, _fatal: int = fatal) -> None:
+        def dies(path: Path, content: bytes, *, _fatal: int = fatal, **more: Any) -> None:
             nonlocal writes
             writes += 1
             if writes == _fatal:
                 raise KeyboardInterrupt
-            real(path, content, mode=mode)
+            real(path, content, **more)
 
         monkeypatch.setattr(folder, "write_atomically", dies)
         try:
