@@ -17,6 +17,7 @@ PAGES = {
     "overview-nothing": "/?filter[provider]=nobody",
     "data": "/data",
     "filters": "/filters",
+    "notifications": "/settings/notifications",
 }
 
 
