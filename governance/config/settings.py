@@ -220,7 +220,12 @@ CELERY_BEAT_SCHEDULE = {
     },
     # Each night's fit runs once; asked for often, so that a first one follows soon after the first figures.
     "fit-forecasts": {"task": "governance.fit_forecasts", "schedule": 10 * 60, "options": {"expires": 10 * 60}},
-    "attribute-pending": {"task": "attribution.attribute_pending", "schedule": 15 * 60},
+    # A live gateway's minutes are on the pages within about a minute.
+    "attribute-pending": {
+        "task": "attribution.attribute_pending",
+        "schedule": 60 if WEIR_LIVE_DEMO else 15 * 60,
+        "options": {"expires": 60 if WEIR_LIVE_DEMO else 15 * 60},
+    },
     # Expires: where no worker runs, wake-ups must not pile up.
     "deliver-notifications": {
         "task": "governance.deliver_notifications",

@@ -13,9 +13,13 @@ from attribution.actors import SYSTEM
 from attribution.pricing.book import PriceRow
 from attribution.pricing.store import replace_source
 from attribution.vocabulary import Tier, TokenType
+from governance.demo import PEOPLE
+from governance.identity.permissions import actor_of_person
 from governance.livedemo import layout
+from governance.livedemo.budgets import make_budgets
 from governance.livedemo.layout import HOST, LiveLayout
 from governance.livedemo.world import ORCHESTRATOR, PRICES, first_snapshot, targets
+from governance.models import User
 from governance.supervisor import broker_socket
 from routing import selectors, services
 from routing.desired import DesiredState, to_plain
@@ -35,6 +39,9 @@ def prepare(home: Path, *, now: datetime, gateway_port: int = 0) -> LiveLayout:
     replace_source(_PRICE_SOURCE, "demo-1", _price_rows())
     services.register_orchestrator(ORCHESTRATOR, "envoy", settings_of(home, chosen), actor=SYSTEM, now=now)
     _propose(chosen, now)
+    owner = User.objects.filter(email=PEOPLE[0].email).first()
+    if owner is not None:
+        make_budgets(actor_of_person(owner, now), now=now)
     return chosen
 
 
@@ -77,16 +84,14 @@ def _propose(chosen: LiveLayout, now: datetime) -> None:
 
 def _moved(standing: DesiredState, chosen: LiveLayout) -> DesiredState:
     addresses = {each.name: each.endpoint for each in targets(chosen.ports)}
-    return replace(
-        standing,
-        targets=tuple(replace(each, endpoint=addresses.get(each.name, each.endpoint)) for each in standing.targets),
-    )
+    moved = (replace(each, endpoint=addresses.get(each.name, each.endpoint)) for each in standing.targets)
+    return replace(standing, targets=tuple(moved))
 
 
 def _price_rows() -> list[PriceRow]:
-    """Of pools that the simulated months don't use, so those keep their estimates."""
+    """Of pools that the simulated months don't use, so those keep their estimates; AWS is at the public price."""
     rows = []
-    for each in PRICES:
+    for each in (one for one in PRICES if one.provider != "aws"):
         for token_type, usd in (
             (TokenType.INPUT_UNCACHED, each.input_usd_per_mtok),
             (TokenType.CACHE_READ, each.input_usd_per_mtok / 10),
