@@ -88,6 +88,7 @@ class AnomalyView:
 
     id: int
     cause: Cause
+    reason: str
     currency: str
     first_day: date
     last_day: date
@@ -191,6 +192,7 @@ def _view(one: Anomaly, scope: TeamScope) -> AnomalyView:
     return AnomalyView(
         id=one.pk,
         cause=cause_of(one),
+        reason=one.reason,
         currency=one.currency,
         first_day=min(part.day for part in mine),
         last_day=max(part.day for part in mine),

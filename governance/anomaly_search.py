@@ -6,7 +6,7 @@ an estimate, the days of an open anomaly are made anew, and one that the bill ex
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -18,9 +18,9 @@ from django.db import transaction
 from attribution import audit, selectors
 from attribution.actors import SYSTEM
 from attribution.money import exact_sum, rounded
-from attribution.queries import MAX_ROWS, CostQuery, Dimension, Granularity
+from attribution.queries import MAX_ROWS, CostQuery, Dimension, Filter, Granularity, Operator
 from attribution.scope import EVERYTHING
-from attribution.selectors import Availability
+from attribution.selectors import Availability, CostRow
 from governance.anomalies import State, cause_of
 from governance.anomaly_words import DRIVERS, cause_words
 from governance.dashboards import formats
@@ -41,12 +41,14 @@ TOLD = timedelta(days=4)
 GAP = timedelta(days=3)
 # The days of the same weekday that a day's usual mixture and prices are taken from.
 USUAL = tuple(timedelta(weeks=weeks) for weeks in (1, 2, 3, 4))
-LEAVES = (Dimension.TEAM, Dimension.MODEL, Dimension.PROVIDER, Dimension.PROJECT)
+OWNED = (Dimension.TEAM, Dimension.MODEL, Dimension.PROVIDER, Dimension.PROJECT)
+UNOWNED = (Dimension.TEAM, Dimension.MODEL, Dimension.PROVIDER, Dimension.REASON)
 _LEAF_SIZE = 3
 # Expectations are estimates: at six decimals they become money.
 _EXPECTED_PLACES = 6
 
-Cells = Mapping[tuple[Leaf, date], Mapping[str | None, Cell]]  # (leaf, day) -> project -> cell
+# (leaf, day) -> project -> cell; where there is no owner, by the reason why there is none.
+Cells = Mapping[tuple[Leaf, date], Mapping[str | None, Cell]]
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,25 @@ def judge(now: datetime) -> Judged:
 
 def _read(today: date) -> dict[str, Cells]:
     """By currency: what every project of a leaf cost on each day, billed or estimated, effective basis."""
-    query = CostQuery(today - HISTORY, today, group_by=LEAVES, granularity=Granularity.DAY, limit=MAX_ROWS)
     found: dict[str, dict[tuple[Leaf, date], dict[str | None, Cell]]] = defaultdict(lambda: defaultdict(dict))
+    asked = CostQuery(today - HISTORY, today, granularity=Granularity.DAY, limit=MAX_ROWS)
+    for query in (
+        replace(asked, group_by=OWNED, filters=(Filter(Dimension.TEAM, Operator.NOT_NULL),)),
+        replace(asked, group_by=UNOWNED, filters=(Filter(Dimension.TEAM, Operator.NULL),)),
+    ):
+        for row in _rows(query):
+            if row.bucket is not None and row.amounts.total is not None:
+                leaf, cell = row.group[:_LEAF_SIZE], Cell(row.amounts.total, row.amounts.metered_tokens)
+                found[row.currency][leaf, row.bucket][row.group[_LEAF_SIZE]] = cell
+    return dict(found)
+
+
+def _rows(query: CostQuery) -> Iterator[CostRow]:
     while True:
         table = selectors.costs(EVERYTHING, query)
-        for row in table.rows:
-            if row.bucket is not None and row.amounts.total is not None:
-                leaf, project = row.group[:_LEAF_SIZE], row.group[_LEAF_SIZE]
-                found[row.currency][leaf, row.bucket][project] = Cell(row.amounts.total, row.amounts.metered_tokens)
+        yield from table.rows
         if table.next_after is None:
-            return dict(found)
+            return
         query = replace(query, after=table.next_after)
 
 
@@ -188,7 +199,7 @@ def _keep(
     for finding in findings:
         one = next((each for each in known if _continues(each, leaves[each.pk], finding)), None)
         if one is None:
-            one = _open(currency, finding, revision, now)
+            one = _open(currency, finding, _reason(finding, cells), revision, now)
             known.append(one)
             opened.append(one)
             leaves[one.pk] = set()
@@ -219,13 +230,25 @@ def _continues(one: Anomaly, leaves: set[Leaf], finding: Finding) -> bool:
     return 2 * shared > len(finding.leaves) and (one.team is None or shared == len(finding.leaves))
 
 
-def _open(currency: str, finding: Finding, revision: str, now: datetime) -> Anomaly:
+def _reason(finding: Finding, cells: Cells) -> str:
+    """Why most of it has no owner; '' where a part has one."""
+    if any(each.leaf[0] is not None for each in finding.leaves):
+        return ""
+    costs: dict[str, Decimal] = defaultdict(Decimal)
+    for each in finding.leaves:
+        for reason, cell in cells.get((each.leaf, finding.day), {}).items():
+            costs[reason or ""] = exact_sum([costs[reason or ""], cell.cost])
+    return max(sorted(costs), key=lambda one: costs[one], default="")
+
+
+def _open(currency: str, finding: Finding, reason: str, revision: str, now: datetime) -> Anomaly:
     muted = _muting(finding.cause, now)
     teams = {each.leaf[0] for each in finding.leaves}
     return Anomaly.objects.create(
         cause=[list(pair) for pair in finding.cause],
         cause_key=key_of(finding.cause),
         team=teams.pop() if len(teams) == 1 else None,
+        reason=reason,
         currency=currency,
         first_day=finding.day,
         last_day=finding.day,
@@ -328,7 +351,7 @@ def tell(one: Anomaly, now: datetime) -> None:
     excess = actual - expected
     teams = {part.team for part in parts}
     drivers = sum((Drivers(**part.drivers) for part in parts), Drivers())
-    name = cause_words(cause_of(one), len(teams), catalogue_names())
+    name = cause_words(cause_of(one), len(teams), catalogue_names(), one.reason)
     days = formats.span(one.first_day, one.last_day + timedelta(days=1))
     above = formats.tile_money(excess, one.currency)
     figures: dict[str, Figure] = {

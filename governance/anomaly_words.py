@@ -34,15 +34,16 @@ DRIVERS = {
 }
 
 
-def cause_words(cause: Cause, teams: int, names: Mapping[str, str]) -> str:
+def cause_words(cause: Cause, teams: int, names: Mapping[str, str], reason: str = "") -> str:
     """'Claims, Claude Sonnet 4.5 on AWS'; '9 teams, GPT-5 on Azure'; 'Everything'.
 
-    teams: how many have a part; names: slug -> the catalogue's name.
+    teams: how many have a part; names: slug -> the catalogue's name; reason: why it has no owner, if it has none.
     """
     of = dict(cause)
     words = []
     if "team" in of:
-        words.append("Without an owner" if of["team"] is None else labels.entity("team", of["team"], dict(names)))
+        without = labels.entity("reason", reason) if reason else "Without an owner"
+        words.append(without if of["team"] is None else labels.entity("team", of["team"], dict(names)))
     elif teams > 1:
         words.append(f"{teams} teams")
     if of.get("model") is not None:

@@ -73,6 +73,7 @@ class AnomalyAnswer(serializers.Serializer[None]):
     cause = serializers.DictField(
         child=serializers.CharField(allow_null=True), help_text="what its parts have in common; {}: nothing"
     )
+    reason = serializers.CharField(allow_blank=True, help_text="why most of it has no owner, if none of it has one")
     currency = serializers.CharField()
     first_day = serializers.DateField()
     last_day = serializers.DateField()
@@ -224,6 +225,7 @@ def _answer(one: AnomalyView) -> dict[str, Any]:
         "state": one.state,
         "version": one.version,
         "cause": dict(one.cause),
+        "reason": one.reason,
         "currency": one.currency,
         "first_day": one.first_day,
         "last_day": one.last_day,

@@ -91,7 +91,7 @@ def row(view: AnomalyView, names: Mapping[str, str]) -> Row:
 
 def name_of(view: AnomalyView, names: Mapping[str, str]) -> str:
     """'Claims, Claude Sonnet 4.5 on AWS'. A share is named after the reader's own teams alone."""
-    return cause_words(view.cause, len(view.teams), names)
+    return cause_words(view.cause, len(view.teams), names, view.reason)
 
 
 def days_of(view: AnomalyView) -> str:

@@ -170,9 +170,9 @@ def _seam_text(bars: int, ahead: Ahead | None) -> list[Figure]:
             "yref": "paper",
             "y": 1,
             "yanchor": "top",
-            "text": "<b>Forecast, 80 % band</b>",
+            "text": "Forecast, 80 % band",
             "showarrow": False,
-            "font": {"color": "token:accent", "size": 11},
+            "font": {"color": "token:accent", "size": 11, "weight": 600},
         }
     ]
 
@@ -203,7 +203,8 @@ def _mark_texts(marks: Sequence[Mark], buckets: Sequence[date], series: Sequence
         return []
     mark, at = known[0], list(buckets).index(known[0].bucket)
     left = at * 2 < len(buckets)
-    words = f"<br><span>{_escaped(mark.words)}</span>" if mark.words else ""
+    # No tag but a line break: others become inline styles, which the pages' policy forbids.
+    words = f"<br>{_escaped(mark.words)}" if mark.words else ""
     return [
         {
             "xref": "x",
@@ -214,7 +215,7 @@ def _mark_texts(marks: Sequence[Mark], buckets: Sequence[date], series: Sequence
             "yref": "y",
             "y": formats.exact(_height(series, at)),
             "yanchor": "bottom",
-            "text": f"<b>{_escaped(mark.title)}</b>{words}",
+            "text": f"{_escaped(mark.title)}{words}",
             "showarrow": False,
             "bgcolor": "token:surface",
             "font": {"color": "token:bad", "size": 11},

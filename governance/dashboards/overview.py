@@ -10,7 +10,7 @@ from typing import Any
 from attribution.queries import Dimension, Granularity
 from attribution.selectors import Amounts, CostTable, UnitCostRow
 from attribution.vocabulary import TOKEN_BUCKETS, TokenType
-from governance.dashboards import figures, formats, labels, palette
+from governance.dashboards import changed, figures, formats, labels, palette
 from governance.dashboards.bar import Bar
 from governance.dashboards.context import Context, against_days, buckets_of
 from governance.dashboards.reading import OverviewFacts
@@ -77,6 +77,8 @@ class Overview:
     daily_heads: tuple[str, ...]
     daily: tuple[DailyRow, ...]
     attribution: Attribution | None
+    changed: changed.Waterfall | None
+    ahead: tuple[DailyRow, ...]
     unknown_parts: int
     cut: bool
 
@@ -88,8 +90,12 @@ def build(
     names: dict[str, str],
     everything: bool,
     slots: Callable[[str, Sequence[str]], dict[str, int]],
+    ahead: figures.Ahead | None = None,
+    marks: Sequence[figures.Mark] = (),
 ) -> Overview:
-    """The page. names: slug -> catalogue's name; slots: as `palette.slots_of`; everything: does the reader see all."""
+    """The page. ahead, marks: what the figure shows beside the costs.
+
+    names: slug -> catalogue's name; slots: as `palette.slots_of`; everything: does the reader see all."""
     currency = main_currency(facts.groups)
     page = Context(bar, facts, currency, names, everything)
     ranked = [row.group[0] for row in page.of(facts.groups)]
@@ -108,7 +114,14 @@ def build(
         currency=currency,
         other_currencies=others,
         tiles=tiles(page),
-        figure=figures.stacked_bars(buckets, series, currency=currency, monthly=bar.granularity is Granularity.MONTH),
+        figure=figures.stacked_bars(
+            buckets,
+            series,
+            currency=currency,
+            monthly=bar.granularity is Granularity.MONTH,
+            ahead=ahead,
+            marks=marks,
+        ),
         legend=tuple((each.slot, each.label) for each in series),
         has_estimates=any(amount is not None for each in series for amount in each.estimated),
         rows=rows,
@@ -116,6 +129,8 @@ def build(
         daily_heads=tuple(each.label for each in series),
         daily=_daily(page, buckets, series),
         attribution=_attribution(page) if everything else None,
+        changed=_changed(page),
+        ahead=_ahead_rows(ahead, currency),
         unknown_parts=total.unknown_parts if total else 0,
         cut=facts.series.next_after is not None or facts.groups.next_after is not None,
     )
@@ -169,6 +184,29 @@ def _daily(page: Context, buckets: Sequence[date], series: Sequence[figures.Seri
             )
         )
     return tuple(rows)
+
+
+def _ahead_rows(ahead: figures.Ahead | None, currency: str) -> tuple[DailyRow, ...]:
+    """The numbers of the band: 10th percentile, middle, 90th."""
+    if ahead is None:
+        return ()
+    why = "Nothing is foreseen"
+    return tuple(
+        DailyRow(
+            formats.day(day),
+            (shown_money(low, currency, why), shown_money(high, currency, why)),
+            shown_money(middle, currency, why),
+            shown_money(None, currency, "A forecast is no estimate of what was used"),
+        )
+        for day, low, middle, high in zip(ahead.days, ahead.low, ahead.middle, ahead.high, strict=True)
+    )
+
+
+def _changed(page: Context) -> changed.Waterfall | None:
+    if page.facts.changed is None:
+        return None
+    found = changed.changed(*page.facts.changed, page.currency)
+    return changed.waterfall(found, page.bar, page.currency, page.names) if found else None
 
 
 # Table

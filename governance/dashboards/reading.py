@@ -11,6 +11,8 @@ from governance.dashboards.bar import Bar, Span
 
 PAGE = 5000
 MAX_PAGES = 6
+# A cell of "What changed": a team's project on one provider's model.
+CELL_DIMENSIONS = (Dimension.PROVIDER, Dimension.MODEL, Dimension.TEAM, Dimension.PROJECT)
 # Unit costs are those of attributed parts, so they can't be narrowed by what only tells parts apart.
 NOT_FOR_UNIT_COSTS = frozenset({Dimension.METHOD, Dimension.REASON, Dimension.STATE, Dimension.TOKEN_TYPE})
 
@@ -37,6 +39,8 @@ class OverviewFacts:
     shares_against: CostTable | None
     reasons: CostTable
     units: UnitCosts | None
+    # Both sides of "What changed", by its cells; None where nothing is compared.
+    changed: tuple[CostTable, CostTable] | None = None
 
 
 def overview_facts(scope: TeamScope, bar: Bar) -> OverviewFacts:
@@ -57,7 +61,16 @@ def overview_facts(scope: TeamScope, bar: Bar) -> OverviewFacts:
             replace(query, group_by=(Dimension.REASON,), filters=(*query.filters, no_owner), order_by=Order.TOTAL),
         ),
         units=_unit_costs(scope, bar),
+        changed=changed_facts(scope, bar),
     )
+
+
+def changed_facts(scope: TeamScope, bar: Bar) -> tuple[CostTable, CostTable] | None:
+    """(the comparison, the span), by the cells that have one price per token."""
+    if bar.against is None:
+        return None
+    query = replace(bar.costs(), group_by=CELL_DIMENSIONS)
+    return every_row(scope, _moved(query, bar.against)), every_row(scope, query)
 
 
 def every_row(scope: TeamScope, query: CostQuery) -> CostTable:

@@ -6,6 +6,7 @@ from governance.dashboards import anomalies_page, changes_page, notifications_pa
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.overview_page, name="overview"),
+    path("what-changed", views.what_changed, name="what-changed"),
     path("overview.csv", views.overview_csv, name="overview-csv"),
     path("filters", views.filters, name="filters"),
     path("data", views.data, name="data"),

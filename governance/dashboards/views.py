@@ -15,10 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 from attribution import selectors
 from attribution.selectors import Availability, ProviderFreshness
 from governance.dashboards import bar as bars
-from governance.dashboards import chips, data_page, formats, overview, palette, reading
+from governance.dashboards import beside, changed, chips, data_page, formats, overview, palette, reading
 from governance.dashboards.frame import frame, scope_of, today_of
 from governance.dashboards.freshness import newest_day
 from governance.dashboards.middleware import THEME_COOKIE, THEMES
+from governance.dashboards.to_come import days_to_come
+from governance.forecasting.drivers import DRIVERS
 from governance.selectors import catalogue_names
 
 YEAR_SECONDS = 365 * 24 * 3600
@@ -42,9 +44,46 @@ def overview_page(request: HttpRequest) -> HttpResponse:
         return render(request, "governance/overview_empty.html", context | steps)
     names = catalogue_names()
     facts = reading.overview_facts(scope, bar)
-    shown = overview.build(facts, bar, names=names, everything=scope.everything, slots=palette.slots_of)
-    page = {"shown": shown} | chips.bar_context(bar, names, newest_day(found))
-    return render(request, "governance/overview.html", context | page)
+    to_come = days_to_come(scope, bar, facts, names)
+    shown = overview.build(
+        facts,
+        bar,
+        names=names,
+        everything=scope.everything,
+        slots=palette.slots_of,
+        ahead=to_come.ahead,
+        marks=to_come.marks,
+    )
+    panels = beside.panels(scope, found, to_come.budgets, names)
+    page = {"shown": shown, "forecast": to_come.tile, "panels": panels, "changed_by": changed.label_of(bar)[0].lower()}
+    return render(
+        request, "governance/overview.html", context | page | chips.bar_context(bar, names, newest_day(found))
+    )
+
+
+@never_cache
+@login_required
+@require_safe
+def what_changed(request: HttpRequest) -> HttpResponse:
+    """The difference to the comparison by entity, each split into its drivers."""
+    scope = scope_of(request)
+    bar, found = _bar(request)
+    names = catalogue_names()
+    driver = request.GET.get("driver", "")
+    driver = driver if driver in DRIVERS else ""
+    tables = reading.changed_facts(scope, bar)
+    currency = overview.main_currency(tables[1]) if tables else "USD"
+    split = changed.changed(*tables, currency) if tables else None
+    page = {
+        "driver": driver,
+        "currency": currency,
+        "rows": changed.by_entity(split, bar, driver, currency, names) if split else None,
+        "singular": changed.label_of(bar)[0],
+        "plural": changed.label_of(bar)[1],
+        "here": request.path,
+    }
+    context = frame(request, page="overview", found=found) | chips.bar_context(bar, names, newest_day(found))
+    return render(request, "governance/what_changed.html", context | page)
 
 
 @never_cache

@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
                 ("cause", models.JSONField()),
                 ("cause_key", models.CharField(max_length=700)),
                 ("team", models.CharField(blank=True, max_length=100, null=True)),
+                ("reason", models.CharField(blank=True, max_length=32)),
                 ("currency", models.CharField(max_length=8)),
                 ("first_day", models.DateField()),
                 ("last_day", models.DateField()),

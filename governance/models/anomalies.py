@@ -23,6 +23,8 @@ class Anomaly(models.Model):
     cause_key = models.CharField(max_length=700)
     # The one team that has all of it; NULL: several, or what has no owner.
     team = models.CharField(max_length=100, null=True, blank=True)
+    # Why most of it has no owner (vocabulary.Reason), where none of it has one; else "".
+    reason = models.CharField(max_length=32, blank=True)
     currency = models.CharField(max_length=8)
     first_day = models.DateField()
     last_day = models.DateField()

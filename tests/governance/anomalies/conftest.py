@@ -41,18 +41,20 @@ def leaf_rows(days: Iterable[date], team: str | None, model: str, cost: str, tok
 
 @pytest.fixture
 def company(lake_root: object, db: None) -> Company:
-    """Publishes the company and judges it: 100 dollars for 1,000 tokens a day each, and on `day` or `days`
+    """Publishes the company and judges it: 100 dollars for 1,000 tokens a day each (30 for 300
+    without an owner), and on `day` or `days`
     (by default the last) what `changed` says: (team, model) -> (cost, tokens). Asked again, it replaces the figures."""
 
     def made(changed: dict[tuple[str | None, str], tuple[str, int]], *, now: datetime = NOW, **more: Any) -> Judged:
         odd, until = more.get("days", [more.get("day", LAST)]), now.date()
         days = [*DAYS, *(LAST + timedelta(days=ahead) for ahead in range(1, (until - LAST).days))]
         rows = []
-        for team in TEAMS:
+        for team in more.get("teams", TEAMS):
             for model in MODELS:
+                usual = ("100", 1000) if team else ("30", 300)
                 others = [one for one in days if one not in odd]
-                rows += leaf_rows(others, team, model, "100", 1000)
-                cost, tokens = changed.get((team, model), ("100", 1000))
+                rows += leaf_rows(others, team, model, *usual)
+                cost, tokens = changed.get((team, model), usual)
                 rows += leaf_rows(odd, team, model, cost, tokens)
         publish_lake(rows, billed_through={("aws", "111"): f"{until}"})
         build_serving_file()

@@ -149,11 +149,14 @@ def test_a_past_that_nobody_was_told_of_is_kept_without_a_message(company: Compa
     assert Notification.objects.count() == 0
 
 
-def test_what_has_no_owner_is_seen_by_those_who_see_everything(company: Company) -> None:
-    company({(team, "large"): ("150", 1000) for team in TEAMS})
+def test_what_has_no_owner_says_why_and_is_for_those_who_see_everything(company: Company) -> None:
+    company({(None, "large"): ("90", 900)}, teams=(*TEAMS, None))
 
-    assert len(anomalies(TeamScope(teams=frozenset({"ml"})))) == 1
-    assert anomalies(TeamScope(teams=frozenset({"nobody"}))) == []
+    (found,) = anomalies(EVERYTHING)
+    assert (found.cause[0], found.reason) == (("team", None), "unowned")
+    assert found.drivers == Drivers(volume=found.excess)
+    assert anomalies(TeamScope(teams=frozenset(TEAMS))) == []
+    assert [told.team for told in Notification.objects.all()] == [None]
 
 
 def test_words_of_a_cause() -> None:
@@ -165,6 +168,7 @@ def test_words_of_a_cause() -> None:
     assert cause_words((("model", "gpt-5"), ("provider", "azure")), 9, names) == "9 teams, GPT-5 on Azure"
     assert cause_words((("provider", "azure"),), 1, names) == "Azure"
     assert cause_words((("team", None),), 1, names) == "Without an owner"
+    assert cause_words((("team", None), ("provider", "aws")), 1, names, "idle") == "Idle capacity on AWS"
     assert cause_words((), 1, names) == "Everything"
 
 
