@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from attribution import runs, spend
+from governance.enforcement.quota_orders import enforce_quotas
 from governance.enforcement.tick import Reason, look, tick
 
 TICK, LOOK = "governance.tick", "governance.control_tick"
@@ -23,7 +24,8 @@ def control_hourly() -> None:
 
 @shared_task(name=LOOK)  # type: ignore[untyped-decorator]
 def control_look() -> None:
-    """Decide at once where a rung starts, a period turned, or spend missed what was expected."""
+    """Hold declared quotas; decide at once where a rung starts, a period turned, or spend missed what was expected."""
+    enforce_quotas(timezone.now())
     if not spend.fingerprint():
         return
     reason = look(timezone.now())

@@ -17,17 +17,19 @@ from attribution.vocabulary import Basis
 from governance import budgeting, policies
 from governance.budgeting import BudgetView
 from governance.models import BudgetControl, SteeredRoute
+from governance.quotas import quotas
 from governance.team_tree import TeamTree
 from routing import selectors
-from routing.desired import PPM, DesiredState, Route, from_plain
+from routing.desired import PPM, DesiredState, Quota, Route, from_plain
 from routing.models import ChangeSet, Orchestrator
 from routing.orchestrators.base import Capabilities, OrchestratorError, QuotaKind
 from routing.orchestrators.registry import open_orchestrator
 
 from .control import Cells, ControlBudget, ControlInputs, Menu
-from .orders import Base
+from .orders import Base, Subject
 from .policy import decide
 from .pools import Kitchen, menu
+from .quota_orders import declared_quotas
 from .rungs import ActiveRung, BudgetState, Decision, Policy, Rung, Substitute
 from .usage import Prices, Use, latencies, requests_by_place, usual_days
 
@@ -40,7 +42,10 @@ STEERABLE = frozenset({"team", "model"})
 
 @dataclass(frozen=True)
 class Place:
-    """One team's use of one model at one orchestrator, and what stood there before the loop steered."""
+    """One team's use of one model at one orchestrator, and what stood there before the loop steered.
+
+    rate: Mtok an hour; requests: an hour. counts_requests: the orchestrator can limit a team's requests for a model.
+    """
 
     orchestrator: str
     team: str
@@ -48,6 +53,8 @@ class Place:
     base: Base
     steered: SteeredRoute | None
     rate: float
+    requests: float = 0.0
+    counts_requests: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class Gathered:
     figures: str
     commit_seq: int
     unsteered: Mapping[int, str] = field(default_factory=dict)
+    declared: Mapping[Subject, Quota] = field(default_factory=dict)
 
 
 def judge_all(now: datetime) -> list[Judged]:
@@ -246,6 +254,7 @@ def _gather(judged: Sequence[Judged], currency: str, basis: Basis, halls: Sequen
         figures=spend.fingerprint(),
         commit_seq=spend.commit_seq(),
         unsteered=unsteered,
+        declared=declared_quotas(quotas(EVERYTHING, now)),
     )
 
 
@@ -293,7 +302,7 @@ class _Builder:
                 latency=latencies(each.name, each.objective_ms, now),
                 objective_ms=each.objective_ms,
                 renames=each.able.renames_model,
-                throttles=QuotaKind.TEAM_MODEL_TPM in each.able.quotas,
+                throttles=bool({QuotaKind.TEAM_MODEL_RPM, QuotaKind.TEAM_MODEL_TPM} & each.able.quotas),
             )
             for each in halls
         }
@@ -322,7 +331,8 @@ class _Builder:
         self._menus.append(found)
         self._rows.append((len(self._menus) - 1, _weight(policy, team, model), max(usd, 1e-9)))
         rate = use.dollars * part / max(usd, 1e-9) / 24
-        self.places.append(Place(hall.name, team, model, base, steered, rate))
+        counts = QuotaKind.TEAM_MODEL_RPM in hall.able.quotas
+        self.places.append(Place(hall.name, team, model, base, steered, rate, use.requests * part / 24, counts))
         self.dollars.append(use.dollars * part)
         self._shares.append(shares_now(hall.state, found, team, model, steered))
 
@@ -378,7 +388,8 @@ def shares_now(state: DesiredState, found: Menu, team: str, model: str, steered:
     blocked = any(each.team in (None, team) and each.model in (None, model) for each in state.blocks)
     wanted = steered.wanted or {} if steered is not None else {}
     held = next((each for each in state.quotas if (each.team, each.key, each.model) == (team, None, model)), None)
-    throttled = wanted.get("refused_ppm", 0) / PPM if held is not None and held.tpm is not None else 0.0
+    limited = held is not None and any(wanted.get(name) is not None for name in ("rpm", "tpm"))
+    throttled = wanted.get("refused_ppm", 0) / PPM if limited else 0.0
     refused = 1.0 if blocked else throttled
     route = state.route(model, team)
     served = _served(route, found)

@@ -6,6 +6,7 @@ stood before is kept by the caller and comes back when no budget asks any more.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from routing.desired import PPM, Block, BlockReason, DesiredState, Quota, Route, Tier
@@ -20,26 +21,29 @@ SERVE_SMALLER_FROM, SERVE_SMALLER_UNTIL = 0.5, 0.2
 class Wish:
     """What is wanted for one team's use of one model.
 
-    weights: target -> parts per million, None: as its base. served_model: answers in its place. tpm: most tokens a
-    minute, None: no limit by the loop. block: refuse all, with this body.
+    weights: target -> parts per million, None: as its base. served_model: answers in its place. rpm, tpm: most requests
+    and tokens a minute, None: no limit by the loop. block: refuse all, with this body.
     """
 
     team: str
     model: str
     weights: Mapping[str, int] | None = None
     served_model: str | None = None
+    rpm: int | None = None
     tpm: int | None = None
     block: BlockReason | None = None
 
     @property
     def is_base(self) -> bool:
         """Is nothing asked any more?"""
-        return self.weights is None and self.served_model is None and self.tpm is None and self.block is None
+        asks = (self.weights, self.served_model, self.rpm, self.tpm, self.block)
+        return all(each is None for each in asks)
 
     def plain(self) -> dict[str, Any]:
         """As it is kept."""
         weights = None if self.weights is None else dict(sorted(self.weights.items()))
-        return {"weights": weights, "served_model": self.served_model, "tpm": self.tpm, "blocked": bool(self.block)}
+        limits = {"rpm": self.rpm, "tpm": self.tpm}
+        return {"weights": weights, "served_model": self.served_model, **limits, "blocked": bool(self.block)}
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,24 @@ class Base:
         return self.own or self.common
 
 
+Subject = tuple[str | None, str | None, str | None]
+"""Whom a quota is for: team, key, model; None is any."""
+
+
 def with_wishes(
-    standing: DesiredState, wishes: Iterable[Wish], bases: Mapping[tuple[str, str], Base], *, budget: str
+    standing: DesiredState,
+    wishes: Iterable[Wish],
+    bases: Mapping[tuple[str, str], Base],
+    *,
+    budget: str,
+    declared: Mapping[Subject, Quota] = MappingProxyType({}),
 ) -> DesiredState:
-    """`standing` with the wishes of one budget (its name is on the blocks); equal when nothing changes."""
+    """`standing` with the wishes of one budget (its name is on the blocks); equal when nothing changes.
+
+    declared: the quotas that people have set; throttling never gives more than they do, nor takes them away.
+    """
     routes = {(each.team, each.model): each for each in standing.routes}
-    quotas = {(each.team, each.key, each.model): each for each in standing.quotas}
+    quotas: dict[Subject, Quota] = {(each.team, each.key, each.model): each for each in standing.quotas}
     blocks = {(each.team, each.model): each for each in standing.blocks}
     for wish in wishes:
         place = (wish.team, wish.model)
@@ -68,7 +84,7 @@ def with_wishes(
             routes.pop(place, None)
         else:
             routes[place] = route
-        _set_quota(quotas, wish)
+        _set_quota(quotas, wish, declared)
         _set_block(blocks, wish, budget)
     return replace(
         standing, routes=tuple(routes.values()), quotas=tuple(quotas.values()), blocks=tuple(blocks.values())
@@ -109,19 +125,21 @@ def _scaled(weights: Mapping[str, int]) -> dict[str, int]:
     return scaled
 
 
-def _set_quota(quotas: dict[tuple[str | None, str | None, str | None], Quota], wish: Wish) -> None:
-    place = (wish.team, None, wish.model)
-    held = quotas.get(place)
-    if wish.tpm is None:
-        if held is not None:
-            left = replace(held, tpm=None)
-            quotas[place] = left
-            if left.rpm is None:
-                del quotas[place]
-        return
-    if held is not None and held.tpm is not None and abs(held.tpm - wish.tpm) * PPM <= held.tpm * QUOTA_SLACK_PPM:
-        return
-    quotas[place] = Quota(wish.team, None, wish.model, held.rpm if held else None, wish.tpm)
+def _set_quota(quotas: dict[Subject, Quota], wish: Wish, declared: Mapping[Subject, Quota]) -> None:
+    place: Subject = (wish.team, None, wish.model)
+    said, held = declared.get(place) or Quota(*place), quotas.get(place) or Quota(*place)
+    rpm, tpm = _least(wish.rpm, said.rpm, held.rpm), _least(wish.tpm, said.tpm, held.tpm)
+    if rpm is None and tpm is None:
+        quotas.pop(place, None)
+    else:
+        quotas[place] = Quota(*place, rpm, tpm)
+
+
+def _least(wished: int | None, said: int | None, held: int | None) -> int | None:
+    """The stricter of the loop's limit and a person's; the one that holds where the loop's is about the same."""
+    if wished is not None and held is not None and (said is None or held <= said):
+        wished = held if abs(held - wished) * PPM <= held * QUOTA_SLACK_PPM else wished
+    return min((each for each in (wished, said) if each is not None), default=None)
 
 
 def _set_block(blocks: dict[tuple[str | None, str | None], Block], wish: Wish, budget: str) -> None:

@@ -65,7 +65,7 @@ def propose(
         if order.each.held or order.each.state.frozen:
             continue
         try:
-            _propose_one(gathered.states[order.orchestrator], order, decisions, reason, now, asks=asks)
+            _propose_one(gathered, order, decisions, reason, now, asks=asks)
         except (RefusedChange, Overlaps) as refused:
             logger.warning("change refused", budget=order.each.view.id, error=f"{refused}")
             decision = decisions[order.each.view.id]
@@ -101,10 +101,7 @@ def _order(
     plans = [plan.cell(at) for at in cells]
     places = [gathered.places[at] for at in cells]
     menus = [gathered.inputs.menus[gathered.inputs.cells.menu[at]] for at in cells]
-    wishes = [
-        _wish(each, one, place, menu, tuple(float(share) for share in plan.shares[one.cell]))
-        for one, place, menu in zip(plans, places, menus, strict=True)
-    ]
+    wishes = [_wish(each, one, place, menu) for one, place, menu in zip(plans, places, menus, strict=True)]
     return _Order(
         orchestrator=name,
         each=each,
@@ -116,7 +113,7 @@ def _order(
     )
 
 
-def _wish(each: Judged, one: CellPlan, place: Place, menu: Menu, shares: Sequence[float]) -> Wish:
+def _wish(each: Judged, one: CellPlan, place: Place, menu: Menu) -> Wish:
     pools = {
         option.target: weight
         for option, weight in zip(menu.options, one.weights, strict=True)
@@ -135,13 +132,23 @@ def _wish(each: Judged, one: CellPlan, place: Place, menu: Menu, shares: Sequenc
     weights = None if served is not None or not pools else _whole(pools)
     if weights is not None and _is_base(weights, place.base):
         weights = None
-    tpm = None
+    rpm, tpm = _limits(one, place)
+    return Wish(one.team, one.model, weights, served, rpm, tpm, _block(each) if one.blocked else None)
+
+
+def _limits(one: CellPlan, place: Place) -> tuple[int | None, int | None]:
+    """(requests, tokens) a minute that hold what is refused. Requests where they can be counted: a gateway knows what a
+    request is before it is answered, and how many tokens it was only afterwards."""
+    part = 1.0
+    if one.admit_mtok_h is not None and place.rate > 0:
+        part = min(part, one.admit_mtok_h / place.rate)
     if 0 < one.refused_ppm < PPM:
-        tpm = max(1, round(place.rate * (1 - shares[-1]) * PPM / 60))
-    if one.admit_mtok_h is not None and not one.blocked:
-        most = max(1, round(one.admit_mtok_h * PPM / 60))
-        tpm = most if tpm is None else min(tpm, most)
-    return Wish(one.team, one.model, weights, served, tpm, _block(each) if one.blocked else None)
+        part = min(part, 1 - one.refused_ppm / PPM)
+    if part >= 1.0 or one.blocked:
+        return None, None
+    if place.counts_requests and place.requests > 0:
+        return max(1, round(place.requests * part / 60)), None
+    return None, max(1, round(place.rate * part * PPM / 60))
 
 
 def _whole(pools: Mapping[str, int]) -> dict[str, int]:
@@ -171,7 +178,7 @@ def _block(each: Judged) -> BlockReason:
 
 
 def _propose_one(
-    standing: DesiredState,
+    gathered: Gathered,
     order: _Order,
     decisions: Mapping[int, Decision],
     reason: str,
@@ -181,7 +188,8 @@ def _propose_one(
 ) -> None:
     view = order.each.view
     bases = {(place.team, place.model): place.base for place in order.places}
-    desired = with_wishes(standing, order.wishes, bases, budget=view.name)
+    standing = gathered.states[order.orchestrator]
+    desired = with_wishes(standing, order.wishes, bases, budget=view.name, declared=gathered.declared)
     decision = decisions[view.id]
     named = ask_reference(view.id) if asks else reference(view.id)
     waiting = _waits_for_a_person(order.orchestrator, named, now)
@@ -214,7 +222,6 @@ def _propose_one(
                     "budget_id": view.id,
                     "base": None if place.base.own is None else plain_route(place.base.own),
                     "wanted": {**wish.plain(), "refused_ppm": refused},
-                    "quota_tpm": wish.tpm,
                     "blocked": wish.block is not None,
                     "since": now,
                 },
@@ -300,7 +307,7 @@ def let_go(now: datetime) -> None:
         if state is None or not _stands_at_base(row, state):
             continue
         wanted = row.wanted or {}
-        asks = any(wanted.get(key) for key in ("weights", "served_model", "tpm", "blocked"))
+        asks = any(wanted.get(key) for key in ("weights", "served_model", "rpm", "tpm", "blocked"))
         if not asks and row.since < now:
             row.delete()
 

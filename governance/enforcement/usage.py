@@ -35,6 +35,7 @@ class Use:
     model: str | None
     dollars: float
     mtok: float
+    requests: float = 0.0
 
 
 def usual_days(now: datetime, basis: Basis, currency: str) -> tuple[Use, ...]:
@@ -49,7 +50,7 @@ def usual_days(now: datetime, basis: Basis, currency: str) -> tuple[Use, ...]:
             held = costs.setdefault((team or None, model or None), {})
             held[row.day] = held.get(row.day, 0.0) + amount
     days = sorted({day for held in costs.values() for day in held})
-    tokens = _tokens(days)
+    counted = _counted(days)
     weights = {day: 0.5 ** ((days[-1] - day).days / 5) for day in days}
     total = sum(weights.values()) or 1.0
     return tuple(
@@ -57,19 +58,24 @@ def usual_days(now: datetime, basis: Basis, currency: str) -> tuple[Use, ...]:
             team,
             model,
             sum(weights[day] * amount for day, amount in held.items()) / total,
-            sum(weights[day] * tokens.get((day, team, model), 0.0) for day in days) / total,
+            *(
+                sum(weights[day] * counted.get((day, team, model), (0.0, 0.0))[at] for day in days) / total
+                for at in (0, 1)
+            ),
         )
         for (team, model), held in sorted(costs.items(), key=lambda each: (each[0][0] or "", each[0][1] or ""))
     )
 
 
-def _tokens(days: Sequence[date]) -> dict[tuple[date, str | None, str | None], float]:
+def _counted(days: Sequence[date]) -> dict[tuple[date, str | None, str | None], tuple[float, float]]:
+    """(day, team, model) -> million tokens and requests."""
     if not days:
         return {}
-    found: dict[tuple[date, str | None, str | None], float] = {}
+    found: dict[tuple[date, str | None, str | None], tuple[float, float]] = {}
     for row in spend.usage_counts(days[0], days[-1] + timedelta(days=1)):
         place = (row.day, row.team or None, row.model)
-        found[place] = found.get(place, 0.0) + (row.tokens or 0) / _MEGA
+        mtok, requests = found.get(place, (0.0, 0.0))
+        found[place] = (mtok + (row.tokens or 0) / _MEGA, requests + row.requests)
     return found
 
 

@@ -124,7 +124,6 @@ class Migration(migrations.Migration):
                 ("model", models.CharField(max_length=200)),
                 ("base", models.JSONField(null=True)),
                 ("wanted", models.JSONField(null=True)),
-                ("quota_tpm", models.PositiveBigIntegerField(null=True)),
                 ("blocked", models.BooleanField(default=False)),
                 ("since", models.DateTimeField()),
                 (

@@ -107,8 +107,6 @@ class SteeredRoute(models.Model):
     budget = models.ForeignKey(Budget, null=True, on_delete=models.SET_NULL, related_name="steered")
     base = models.JSONField(null=True)
     wanted = models.JSONField(null=True)
-    # What the loop added beside the route.
-    quota_tpm = models.PositiveBigIntegerField(null=True)
     blocked = models.BooleanField(default=False)
     since = models.DateTimeField()
 
