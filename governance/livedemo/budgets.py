@@ -4,7 +4,7 @@ Their limits are above what the last month cost, so that nothing happens until a
 """
 
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from attribution import spend
 from attribution.actors import Actor
@@ -54,4 +54,4 @@ def month_cost(today: date) -> dict[str, Decimal]:
 
 def round_up(amount: Decimal) -> Decimal:
     """To the next hundred: a limit that a person would have set."""
-    return -(-amount // 100) * 100
+    return (amount / 100).to_integral_value(ROUND_CEILING) * 100
