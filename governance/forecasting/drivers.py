@@ -8,11 +8,12 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
+from typing import TypeVar
 
 from attribution.allocation import NothingToSplitBy, split_exactly
 from attribution.money import EXACT, exact_sum, from_units, to_units
 
-Key = Hashable
+Key = TypeVar("Key", bound=Hashable)
 _ZERO = Decimal(0)
 
 
