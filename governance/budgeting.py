@@ -209,7 +209,7 @@ def _views(shown: Sequence[Budget], standing: Sequence[Budget], scope: TeamScope
         ]
         limit = rule_of(one).limit(spans[one.pk].number, before)
         used = figures[Asked.of(one, periods[one.pk])]
-        expected = forecast_of(one, periods[one.pk], used, limit, now, tree)
+        expected = forecast_of(one, periods[one.pk], used, limit, now)
         views.append(_view(one, spans[one.pk], periods[one.pk], limit, used, expected, nesting, now))
     return views
 

@@ -360,7 +360,7 @@ def _outcomes(month: str, now: datetime) -> Iterable[BudgetOutcome]:
             period = asked[span.number].period
             if (one.pk, period.start) in known:
                 continue
-            yield _outcome(one, span, period, rule.limit(span.number, before), used[asked[span.number]], tree)
+            yield _outcome(one, span, period, rule.limit(span.number, before), used[asked[span.number]])
 
 
 def _gone(one: Budget, period: Period) -> bool:
@@ -368,9 +368,7 @@ def _gone(one: Budget, period: Period) -> bool:
     return one.archived_at is not None and one.archived_at < period.end
 
 
-def _outcome(
-    one: Budget, span: LocalSpan, period: Period, limit: Decimal, used: Consumption, tree: TeamTree
-) -> BudgetOutcome:
+def _outcome(one: Budget, span: LocalSpan, period: Period, limit: Decimal, used: Consumption) -> BudgetOutcome:
     values: dict[str, Any] = {
         "budget": one,
         "name": one.name,
@@ -387,7 +385,7 @@ def _outcome(
         "consumed": used.consumed,
         "billed": used.billed,
         "estimated": used.estimated + used.carried,
-        "forecast": forecast_as_of(one, period, used, tree),
+        "forecast": forecast_as_of(one, period, used),
     }
     return BudgetOutcome(**values)
 

@@ -207,7 +207,7 @@ class ImportedAnswer(serializers.Serializer[None]):
 
 
 class View(APIView):
-    """Services' errors become problems."""
+    # Services' errors become problems.
 
     http_method_names = ["get", "head", "post", "put", "delete"]
 

@@ -106,7 +106,7 @@ class RatesAnswer(serializers.Serializer[None]):
 
 
 class View(APIView):
-    """Services' errors become problems."""
+    # Services' errors become problems.
 
     http_method_names = ["get", "head", "post", "put", "delete"]
 

@@ -81,7 +81,7 @@ class QuotaConflictAnswer(ProblemSerializer):
 
 
 class View(APIView):
-    """Services' errors become problems."""
+    # Services' errors become problems.
 
     http_method_names = ["get", "head", "post", "put", "delete"]
 
