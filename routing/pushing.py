@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from attribution.actors import SYSTEM
 from routing import rebase, snapshots, transitions
 from routing.desired import diff, problems, to_plain
-from routing.models import ChangeSet, FreezeWindow, KillSwitch, Orchestrator, PushOutbox
+from routing.models import ChangeSet, FreezeWindow, KillSwitch, Orchestrator, PushOutbox, Transition
 from routing.orchestrators import base
 from routing.orchestrators.registry import open_orchestrator
 from routing.proposing import OPEN, without_turned
@@ -29,6 +29,8 @@ Status = ChangeSet.Status
 # Longer than any call of a module may take, all its timeouts added.
 LEASE = timedelta(seconds=60)
 LONGEST_PAUSE = timedelta(seconds=60)
+# What was taken back is not tried again at once.
+TRIED_AGAIN_AFTER = timedelta(hours=1)
 # Rollbacks, the turn of a period and what a person decided about drift take things back: they go first, and never wait
 # for a window, the rate or the dwell.
 EXEMPT = ("rollback", "period_turn", "withdrawal", "drift")
@@ -48,10 +50,14 @@ def push_pending(*, now: datetime, connect: Connect = connect) -> list[int]:
     """
     accepted = []
     for row in Orchestrator.objects.filter(is_enabled=True).order_by("id"):
-        _queue_next(row.pk, now)
-        push = _claim(row.pk, now)
-        if push is not None and _push(push, connect, now):
-            accepted.append(push.change_id)
+        try:
+            _queue_next(row.pk, now)
+            push = _claim(row.pk, now)
+            if push is not None and _push(push, connect, now):
+                accepted.append(push.change_id)
+        except Exception:
+            # A fault of ours or of a module: its row stays claimed until its lease ends, the others go on.
+            logger.exception("a push failed", orchestrator=row.name)
     return accepted
 
 
@@ -90,6 +96,10 @@ def _why_it_waits(change: ChangeSet, row: Orchestrator, now: datetime) -> str:
     if row.state == Orchestrator.State.DRIFTED and not change.force:
         return f"{row.name} holds what Weir did not write: decide first whether to keep it or to write over it"
     automatic = change.proposed_by_id is None
+    taken_back = _taken_back(change, row, now) if automatic and not change.urgent else None
+    if taken_back is not None:
+        again = taken_back + TRIED_AGAIN_AFTER
+        return f"the one before it was taken back at {taken_back:%H:%M}; it is tried again at {again:%H:%M} UTC"
     queued = PushOutbox.objects.filter(
         orchestrator=row, change__team=change.team, change__proposed_by_id__isnull=True
     ).exclude(Q(change__kind__in=EXEMPT) | Q(state=PushOutbox.State.VOID))
@@ -97,6 +107,20 @@ def _why_it_waits(change: ChangeSet, row: Orchestrator, now: datetime) -> str:
     windows = [Window(each.start, each.end, each.reason) for each in FreezeWindow.objects.filter(end__gt=now)]
     waiting = Waiting(automatic=automatic, exempt=change.kind in EXEMPT, urgent=change.urgent, pushed=pushed)
     return why_it_waits(waiting, frozen=is_frozen(), windows=windows, now=now)
+
+
+def _taken_back(change: ChangeSet, row: Orchestrator, now: datetime) -> datetime | None:
+    """When a change of the same reference was taken back lately."""
+    if not change.reference or change.kind in EXEMPT:
+        return None
+    found = Transition.objects.filter(
+        change__orchestrator=row,
+        change__reference=change.reference,
+        after=Status.ROLLED_BACK,
+        at__gt=now - TRIED_AGAIN_AFTER,
+        at__lte=now,
+    )
+    return found.order_by("-id").values_list("at", flat=True).first()
 
 
 def _queue(change: ChangeSet, row: Orchestrator, now: datetime) -> bool:
@@ -167,11 +191,17 @@ def _push(push: PushOutbox, connect: Connect, now: datetime) -> bool:
     """Tell the orchestrator; True when it took the change and we wrote that down."""
     change = push.change
     try:
-        receipt = _tell(push, connect(push.orchestrator), now)
+        client = connect(push.orchestrator)
+    except base.OrchestratorError as error:
+        # Its settings, not the change, are wrong.
+        _retry_later(push, error, now)
+        return False
+    try:
+        receipt = _tell(push, client, now)
     except base.Conflict as error:
         _hold(push, error, now)
     except base.OrchestratorError as error:
-        if error.retryable:
+        if error.retryable or isinstance(error, base.Unauthorized):
             _retry_later(push, error, now)
         else:
             _give_up(push, str(error), now)

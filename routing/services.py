@@ -29,6 +29,7 @@ from routing.pushing import is_frozen as is_frozen
 from routing.pushing import push_pending as push_pending
 from routing.rails import Approval
 from routing.rebase import Overlaps
+from routing.watching import expire_waiting as expire_waiting
 from routing.watching import forget_traffic as forget_traffic
 from routing.watching import lift_withdrawn as lift_withdrawn
 from routing.watching import record_traffic as record_traffic

@@ -19,6 +19,7 @@ def push() -> None:
 def watch() -> None:
     """What differs, whose period turned, what a deleted budget left, what waits for a dry run."""
     services.turn_periods(now=timezone.now())
+    services.expire_waiting(now=timezone.now())
     services.lift_withdrawn(now=timezone.now())
     services.dry_run_pending(now=timezone.now())
     services.watch_drift(now=timezone.now())

@@ -60,6 +60,8 @@ def verify_pending(*, now: datetime, connect: Connect = connect) -> list[int]:
         except transitions.Overtaken:
             # Another worker looked at the same time, or a person acted: the next look starts from what is true then.
             continue
+        except Exception:
+            logger.exception("a look failed", orchestrator=row.name)
     return moved
 
 
@@ -75,6 +77,8 @@ def watch_drift(*, now: datetime, connect: Connect = connect) -> list[str]:
                 found.append(row.name)
         except transitions.Overtaken:
             continue
+        except Exception:
+            logger.exception("a look failed", orchestrator=row.name)
     return found
 
 
@@ -95,6 +99,21 @@ def turn_periods(*, now: datetime) -> list[int]:
             if change is not None:
                 made.append(change.pk)
     return made
+
+
+def expire_waiting(*, now: datetime) -> list[int]:
+    """End what waits for a yes that comes too late; ids of the changes."""
+    ended = []
+    late = ChangeSet.objects.select_related("orchestrator").filter(status=Status.PROPOSED, expires_at__lte=now)
+    for change in late.order_by("id"):
+        try:
+            with transaction.atomic():
+                reason = "nobody said yes before its time was over"
+                transitions.move(change, Status.EXPIRED, actor=SYSTEM, now=now, reason=reason)
+        except transitions.Overtaken:
+            continue
+        ended.append(change.pk)
+    return ended
 
 
 def lift_withdrawn(*, now: datetime) -> list[int]:
@@ -120,18 +139,12 @@ def record_traffic(*, connect: Connect = connect) -> int:
     """Read finished requests on from where we stopped and count them by minute; each is counted once. How many."""
     counted = 0
     for row in Orchestrator.objects.filter(is_enabled=True).order_by("id"):
-        client = connect(row)
-        if not client.capabilities().reads_usage:
-            continue
-        for _page in range(MOST_PAGES):
-            try:
-                usage = client.read_usage(row.usage_cursor, limit=PAGE)
-            except base.OrchestratorError as error:
-                logger.info("no usage read", orchestrator=row.name, error=f"{error}")
-                break
-            counted += _count(row, usage)
-            if not usage.more:
-                break
+        try:
+            counted += _record(row, connect(row))
+        except base.OrchestratorError as error:
+            logger.info("no usage read", orchestrator=row.name, error=f"{error}")
+        except Exception:
+            logger.exception("no usage read", orchestrator=row.name)
     return counted
 
 
@@ -389,6 +402,18 @@ def _propose_withdrawal(row: Orchestrator, change: ChangeSet, now: datetime) -> 
 
 
 # --- traffic
+
+
+def _record(row: Orchestrator, client: base.Orchestrator) -> int:
+    counted = 0
+    if not client.capabilities().reads_usage:
+        return counted
+    for _page in range(MOST_PAGES):
+        usage = client.read_usage(row.usage_cursor, limit=PAGE)
+        counted += _count(row, usage)
+        if not usage.more:
+            break
+    return counted
 
 
 @dataclass

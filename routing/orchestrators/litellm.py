@@ -565,7 +565,11 @@ def _stamp(moment: datetime) -> str:
 
 
 def _time(text: object) -> datetime | None:
-    return datetime.fromisoformat(str(text)) if text else None
+    """LiteLLM's times are UTC, with or without saying so."""
+    if not text:
+        return None
+    read = datetime.fromisoformat(str(text))
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _call_id(row: Mapping[str, Any]) -> str:

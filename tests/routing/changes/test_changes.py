@@ -10,6 +10,7 @@ from attribution.actors import SYSTEM, Forbidden
 from attribution.models import AuditEntry
 from routing import selectors, services, transitions
 from routing.models import ChangeSet, Orchestrator, PushOutbox, Transition
+from routing.orchestrators.base import Refused
 from routing.orchestrators.fake import Misbehaviour
 from routing.services import NotWaiting, Overlaps, RefusedChange, Unsound, Why
 
@@ -229,6 +230,50 @@ def test_a_change_waits_until_the_one_before_it_was_watched_unless_it_is_urgent(
     assert fresh(second).waits_for == "the change before it is watched until 10:10 UTC"
     third = edge.propose(edge.moved(aws=440_000, gcp=560_000), urgent=True)
     assert edge.push() == [third.pk]
+
+
+def test_what_was_taken_back_is_not_tried_again_within_the_hour_unless_it_is_urgent(edge: Edge):
+    first = edge.propose(edge.moved(aws=500_000, gcp=500_000))
+    edge.until_effective(first)
+    services.roll_back(first.pk, actor=OWNER, now=edge.clock.now)
+    edge.push()
+    edge.clock.after(minutes=20)
+    again = edge.propose(edge.moved(aws=500_000, gcp=500_000))
+    assert edge.push() == []
+    assert fresh(again).waits_for == "the one before it was taken back at 10:00; it is tried again at 11:00 UTC"
+    edge.clock.after(minutes=41)
+    assert edge.push() == [again.pk]
+
+
+def test_a_yes_that_comes_too_late_is_not_waited_for(edge: Edge):
+    ends = edge.clock.now + timedelta(hours=1)
+    change = edge.propose(edge.blocked(block("search")), expires_at=ends)
+    assert services.expire_waiting(now=edge.clock.now) == []
+    assert services.expire_waiting(now=ends) == [change.pk]
+    with pytest.raises(NotWaiting, match="is expired"):
+        services.approve(change.pk, actor=LEAD, now=ends)
+
+
+def test_wrong_settings_hold_a_change_and_do_not_end_it(edge: Edge):
+    change = edge.propose(edge.moved(aws=500_000, gcp=500_000))
+
+    def broken(_row: Orchestrator) -> object:
+        raise Refused("no token")
+
+    services.push_pending(now=edge.clock.now, connect=broken)
+    assert (status(change), "no token" in fresh(change).waits_for) == ("approved", True)
+    edge.clock.after(seconds=61)
+    assert edge.push() == [change.pk]
+
+
+def test_a_fault_of_one_gateway_stops_no_other(edge: Edge, monkeypatch: pytest.MonkeyPatch):
+    change = edge.propose(edge.moved(aws=500_000, gcp=500_000))
+    Orchestrator.objects.create(name="another", kind="fake")
+    monkeypatch.setattr(edge.fake, "plan", lambda *_args, **_more: 1 / 0)
+    assert edge.push() == []
+    monkeypatch.undo()
+    edge.clock.after(seconds=61)
+    assert services.push_pending(now=edge.clock.now, connect=edge.connect) == [change.pk]
 
 
 def test_a_freeze_window_holds_decisions_and_lets_rollbacks_through(edge: Edge):
