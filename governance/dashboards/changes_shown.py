@@ -399,13 +399,21 @@ def _drawings(view: ChangeView, slots: Mapping[str, int]) -> tuple[Drawing, ...]
     if len(view.split) < 2 or not view.routes:
         return ()
     return (
-        _drawing(view, slots, width=800, height=216, right=650, css="wide-only", every=4),
-        _drawing(view, slots, width=326, height=220, right=210, css="narrow-only", every=2),
+        _drawing(view, slots, width=800, height=216, right=650, css="wide-only", every=4, letters=20),
+        _drawing(view, slots, width=326, height=220, right=210, css="narrow-only", every=2, letters=11),
     )
 
 
 def _drawing(
-    view: ChangeView, slots: Mapping[str, int], *, width: int, height: int, right: int, css: str, every: int
+    view: ChangeView,
+    slots: Mapping[str, int],
+    *,
+    width: int,
+    height: int,
+    right: int,
+    css: str,
+    every: int,
+    letters: int,
 ) -> Drawing:
     points = view.split
     start, end = points[0].at, points[-1].at
@@ -438,7 +446,7 @@ def _drawing(
         ticks=tuple((x_of(at), f"{at:%H:%M}") for at in steps),
         push_x=push_x,
         push_words=words,
-        curves=tuple(_apart(curves, ceiling, floor)),
+        curves=tuple(_apart(curves, ceiling, floor, letters)),
     )
 
 
@@ -463,14 +471,15 @@ def _curve(
     return Curve(name, slots.get(name, 0), path, wanted, _points(shares[-1]), y_of(shares[-1]))
 
 
-def _apart(curves: Sequence[Curve], ceiling: float, floor: float) -> list[Curve]:
+def _apart(curves: Sequence[Curve], ceiling: float, floor: float, letters: int) -> list[Curve]:
     """Labels at the ends of the curves, at least 13 px from each other."""
     made: list[Curve] = []
     least = ceiling
     for each in sorted(curves, key=lambda one: one.label_y):
         y = max(each.label_y, least)
         least = y + 13
-        made.append(Curve(each.target, each.slot, each.path, each.wanted, each.last, round(min(y, floor + 20), 1)))
+        name = each.target if len(each.target) <= letters else f"{each.target[: letters - 1]}…"
+        made.append(Curve(name, each.slot, each.path, each.wanted, each.last, round(min(y, floor + 20), 1)))
     return made
 
 
