@@ -25,7 +25,7 @@ from routing.models import ChangeSet, Orchestrator
 from routing.orchestrators.base import Capabilities, OrchestratorError, QuotaKind
 from routing.orchestrators.registry import open_orchestrator
 
-from .control import Cells, ControlBudget, ControlInputs, Menu
+from .control import Cells, ControlBudget, ControlInputs, Menu, Rails
 from .orders import Base, Subject
 from .policy import decide
 from .pools import Kitchen, menu
@@ -36,6 +36,8 @@ from .usage import Prices, Use, latencies, requests_by_place, usual_days
 # How long the loop leaves a budget alone after a person, or a guard, took back or refused what it did.
 RESPECT = timedelta(hours=24)
 WEIGHT = {1: 1.0, 2: 2.0, 3: 4.0}
+# Weights are told in whole percents: a step with its rounding stays within the quarter that needs nobody's yes.
+RAILS = Rails(step=0.24, loosening_step=0.12)
 # Scopes that routes can tell apart.
 STEERABLE = frozenset({"team", "model"})
 
@@ -247,7 +249,7 @@ def _gather(judged: Sequence[Judged], currency: str, basis: Basis, halls: Sequen
     unsteered: dict[int, str] = {}
     budgets = tuple(_budget(each, scopes[each.view.id], uses, builder, unsteered) for each in judged)
     return Gathered(
-        inputs=ControlInputs(now, currency, menus, cells, budgets),
+        inputs=ControlInputs(now, currency, menus, cells, budgets, RAILS),
         judged=tuple(judged),
         places=tuple(builder.places),
         states={each.name: each.state for each in halls},

@@ -32,8 +32,9 @@ Reason = ControlTick.Reason
 # A change that waits for a person keeps its place so long.
 ASK_STANDS = timedelta(hours=6)
 _STRICTNESS = list(Approval)
+_PERCENT = 10_000
 # Weights this near to the base are the base, parts per million.
-_AS_BASE = 1000
+_AS_BASE = 5_000
 
 
 @dataclass(frozen=True)
@@ -152,12 +153,14 @@ def _limits(one: CellPlan, place: Place) -> tuple[int | None, int | None]:
 
 
 def _whole(pools: Mapping[str, int]) -> dict[str, int]:
-    """The pools' weights as a whole tier, where a part of the plan is served by another model."""
+    """The pools' weights as a whole tier, in whole percents: what people read, and finer than traffic shows."""
     total = sum(pools.values())
-    scaled = {name: weight * PPM // total for name, weight in sorted(pools.items())}
-    largest = max(sorted(scaled), key=lambda name: scaled[name])
-    scaled[largest] += PPM - sum(scaled.values())
-    return {name: weight for name, weight in scaled.items() if weight}
+    exact = {name: weight * 100 / total for name, weight in sorted(pools.items())}
+    whole = {name: int(part) for name, part in exact.items()}
+    order = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
+    for name in order[: 100 - sum(whole.values())]:
+        whole[name] += 1
+    return {name: part * _PERCENT for name, part in whole.items() if part}
 
 
 def _is_base(weights: Mapping[str, int], base: Base) -> bool:

@@ -55,7 +55,8 @@ def reason(facts: Facts) -> str:
         return f"{_spent(facts)} nothing is left until {_day(budget.period_end)}, so its requests are refused."
     sentences = [_outlook(facts)]
     if facts.method is Method.NONE:
-        return sentences[0]
+        over = facts.without > budget.limit
+        return f"{sentences[0]} Its policy asks nothing of its traffic yet." if over else sentences[0]
     sentences.append(_action(facts))
     if facts.method is Method.PACING:
         sentences.append("There is no forecast yet, so spend is paced evenly to the end of the period.")
@@ -154,7 +155,9 @@ def _action(facts: Facts) -> str:
 
 def _move(move: Move) -> str:
     part = f"{move.part * 100:.0f} %" if move.part >= 0.01 else "under 1 %"
-    whose = f"{move.team or 'unowned'}'s {move.model} traffic"
+    team = move.team or "unowned"
+    possessive = f"{team}'" if team.endswith("s") else f"{team}'s"
+    whose = f"{possessive} {move.model} traffic"
     if not move.target:
         return f"refusing {part} of {whose}"
     if move.target.endswith(" in its place"):

@@ -113,12 +113,12 @@ def test_a_team_that_will_pass_its_budget_is_moved_step_by_step(world: World, ma
     assert (change.status, change.team, change.approval) == ("approved", "search", "none")
     assert decision.changes.get().change == change.pk
     world.push(NOW)
-    assert world.weights("search") == {"aws-eu": 750_000, "gcp-eu": 250_000}
+    assert world.weights("search") == {"aws-eu": 760_000, "gcp-eu": 240_000}
     # Ads has no budget: it stays on the route of all teams.
     assert world.weights("ads") == {"aws-eu": 1_000_000}
     tick(NOW + timedelta(hours=1))
     world.push(NOW + timedelta(hours=1))
-    assert world.weights("search") == {"aws-eu": 500_000, "gcp-eu": 500_000}
+    assert world.weights("search") == {"aws-eu": 520_000, "gcp-eu": 480_000}
     assert look(NOW + timedelta(hours=1, minutes=1)) is None
 
 
