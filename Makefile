@@ -52,6 +52,11 @@ bench-forecast: install-dev
 	@$(PY) tools/bench_environment.py
 	@SIZE=$(SIZE) $(PY) -m tests.benchmarks.bench_forecast
 
+# The real LiteLLM proxy, in an environment of its own (700 MB): not part of `make test`.
+.PHONY: contract-litellm
+contract-litellm: install-dev
+	@PYTHONPATH=. $(PY) tests/contract/litellm/contract.py "$$($(PYTHON) tools/side_environment.py litellm tests/contract/litellm/requirements.txt)"
+
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-bootstrap.in -o requirements-bootstrap.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
