@@ -112,7 +112,10 @@ def budget_detail(request: HttpRequest, budget_id: int) -> HttpResponse:
         "policy": policy,
         "history": policy_history(budget_id),
         "periods": _period_lines(request, budget_id),
-        "entries": list(audit.entries(scope, object_type=budgeting.OBJECT, object_id=budget_id)[:RECENT_AUDIT]),
+        "entries": [
+            budgets_shown.log_line(entry)
+            for entry in audit.entries(scope, object_type=budgeting.OBJECT, object_id=budget_id)[:RECENT_AUDIT]
+        ],
         "may_edit": actor_of(request).may(Action.EDIT_BUDGET, view.team) and not view.archived,
         "done": request.GET.get("done", ""),
         "now": now,

@@ -4,10 +4,11 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from attribution.models import AuditEntry
 from governance.budget_drafts import COLUMNS, BudgetDraft
 from governance.budgeting import BudgetView
 from governance.budgets import BudgetStatus, Dims, PeriodKind
@@ -19,6 +20,7 @@ from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
 NO_FORECAST = "No forecast was made for this scope yet: it is fitted every night"
 # A bullet is 420 x 34; the limit stands at one place in every row, and what runs over it has room to the right.
 WIDTH, LIMIT_AT, MOST = 420.0, 300.0, 1.4
+MOST_NAMES = 4
 TAGS = {
     BudgetStatus.OK: ("ok", "On course"),
     BudgetStatus.WARNING: ("warn", "At risk"),
@@ -84,6 +86,15 @@ class StepRow:
     asked: str
     on: bool
     detail: str
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One entry of the audit trail about a budget, in words."""
+
+    actor: str
+    at: datetime
+    words: str
 
 
 @dataclass(frozen=True)
@@ -229,6 +240,43 @@ def differences(theirs: Mapping[str, Any], yours: Mapping[str, Any], words: Mapp
     ]
 
 
+def log_line(entry: AuditEntry) -> LogLine:
+    """'changed it: amount 300 to 250'."""
+    done = _DONE.get(entry.action, entry.action)
+    before, after = entry.before or {}, entry.after or {}
+    differing = [name for name in after if name in before and before[name] != after[name]]
+    moved = [_moved(name, before[name], after[name]) for name in differing if name not in _NOT_SHOWN]
+    return LogLine(entry.actor, entry.at, ": ".join(filter(None, [done, "; ".join(moved[:4])])))
+
+
+_DONE = {
+    "budget.create": "made it",
+    "budget.edit": "changed it",
+    "budget.edit_refused": "was second, so this was not saved",
+    "budget.archive": "archived it",
+    "policy.save": "set its steps",
+    "policy.save_refused": "was second with these steps, so they were not saved",
+}
+_NOT_SHOWN = frozenset({"version", "updated_at", "updated_by", "tell_actual_ppm", "tell_forecast_ppm"})
+
+
+def _moved(name: str, before: Any, after: Any) -> str:
+    """'amount 300 to 250', 'notify 80 % to 70 %'; of other lists and objects only the name."""
+    if name == "steps":
+        was, now = ({each["rung"]: _step_text(each) for each in steps} for steps in (before, after))
+        rungs = [rung for rung in {**was, **now} if was.get(rung) != now.get(rung)]
+        return ", ".join(f"{r.replace('_', ' ')} {was.get(r, 'off')} to {now.get(r, 'off')}" for r in rungs)
+    words = name.replace("_", " ")
+    if isinstance(before, (list, dict)) or isinstance(after, (list, dict)):
+        return words
+    return f"{words} {_text(before)[:60]} to {_text(after)[:60]}"
+
+
+def _step_text(step: Mapping[str, Any]) -> str:
+    asks = "" if step["approval"] == Approval.NONE.value else f" with {step['approval']}"
+    return f"{percent_of(step['threshold_ppm'])} % {step['measure']}{asks}"
+
+
 def calendar_words(draft: BudgetDraft) -> str:
     """'each month, Europe/Berlin'."""
     if draft.period_kind == PeriodKind.DATES.value and draft.ends_on is not None:
@@ -332,6 +380,8 @@ def _after(view: BudgetView) -> date:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMES:
+        return f"{', '.join(names[: MOST_NAMES - 1])} and {len(names) - MOST_NAMES + 1} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -173,7 +173,8 @@ def _notes(found: Replay, of_spend: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def _drawing(found: Replay, width: int, height: int) -> Drawing:
-    periods = found.periods
+    # Only what is known: an empty month would take room and say nothing.
+    periods = [period for period in found.periods if period.known]
     left, right, top, bottom = 4.0, width - 40.0, 28.0, height - 24.0
     top_amount = _ceiling(max([found.limit, *(period.actual for period in periods)]))
     gap = (right - left) * 0.05 if len(periods) > 1 else 0.0
@@ -190,8 +191,7 @@ def _drawing(found: Replay, width: int, height: int) -> Drawing:
         would = _sums([day.would_be for day in period.days])
         # Drawn from the first day that differs, so that the two lines part where the policy acts.
         parts = next((at for at in range(len(was)) if was[at] != would[at]), None)
-        if period.known:
-            actual.append(_path([(start + step * at, y(value)) for at, value in enumerate(was)]))
+        actual.append(_path([(start + step * at, y(value)) for at, value in enumerate(was)]))
         if parts is not None:
             points = [(start + step * at, y(value)) for at, value in enumerate(would)]
             would_be.append(_path(points[max(0, parts - 1) :]))
