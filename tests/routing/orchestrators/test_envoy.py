@@ -254,6 +254,29 @@ def test_a_push_killed_at_any_write_is_finished_by_the_same_plan(
     assert not list(edge.layout.xds.glob("eds-model-old-*"))
 
 
+def test_a_push_of_weights_killed_before_its_journal_is_ours_and_finished(
+    rig: Rig, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.push(rig.snapshot(1))
+    old = next(edge.layout.xds.glob("eds-*.json")).read_bytes()
+    desired = rig.snapshot(2, 100_000)
+    plan = edge.orchestrator.plan(desired, edge.orchestrator.observe())
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "write_journal", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            edge.orchestrator.apply(plan, now=datetime.now(UTC))
+    assert edge.orchestrator.observe().foreign == ()
+    receipt = edge.orchestrator.apply(plan, now=datetime.now(UTC))
+    assert rig.proof(receipt, desired, Level.LIVE).level is Level.LIVE
+    # An earlier file of ours that somebody puts back is not ours any more.
+    next(edge.layout.xds.glob("eds-*.json")).write_bytes(old)
+    assert edge.orchestrator.observe().foreign != ()
+
+
+def _dies(*_args: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_stray_or_deleted_file_is_drift_until_someone_decides(rig: Rig, edge: Edge) -> None:
     desired = rig.snapshot(1)
     rig.push(desired)
