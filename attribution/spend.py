@@ -163,11 +163,11 @@ def settled_estimates(days: int = LOOK_BACK_DAYS) -> list[SettledRow]:
 
 
 def unestimated_days() -> list[UnestimatedRow]:
-    """Of each live account's last three settled days: cost that no estimate foretells."""
+    """Of each live account's last seven settled days: cost that no estimate foretells."""
     accounts = _live_accounts()
     if not accounts:
         return []
-    first = min(each.billed_through for each in accounts) - timedelta(days=3)
+    first = min(each.billed_through for each in accounts) - timedelta(days=7)
     with catalogue.open_engine() as engine:
         rows = engine.run(
             "marts/unestimated_days",

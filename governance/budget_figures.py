@@ -18,6 +18,7 @@ from attribution.queries import Dimension
 from attribution.spend import SpendRow, UnestimatedRow
 from attribution.vocabulary import Basis
 from governance.budgets import (
+    SATURDAY,
     BudgetDimension,
     Calendar,
     CarriedRate,
@@ -249,11 +250,12 @@ def _learn_carried() -> list[dict[str, str | None]]:
         groups.setdefault(place, {})[row.age] = row
     found: list[dict[str, str | None]] = []
     for by_age in groups.values():
-        if 1 not in by_age:
-            continue
-        last = by_age[1]
-        hourly = {basis.value: _per_hour(by_age, basis) for basis in Basis}
-        if any(hourly.values()):
+        last = by_age[min(by_age)]
+        hourly: dict[str, str | None] = {}
+        for basis in Basis:
+            hourly[basis.value] = _per_hour(by_age, basis, weekend=False)
+            hourly[f"{basis.value}_weekend"] = _per_hour(by_age, basis, weekend=True)
+        if any(amount is not None and Decimal(amount) for amount in hourly.values()):
             found.append(
                 {
                     "provider": last.provider,
@@ -264,24 +266,33 @@ def _learn_carried() -> list[dict[str, str | None]]:
                     "environment": last.environment,
                     "currency": last.currency,
                     "since": last.billed_through.isoformat(),
-                    **{name: None if amount is None else f"{amount:f}" for name, amount in hourly.items()},
+                    **hourly,
                 }
             )
     return found
 
 
-def _per_hour(by_age: Mapping[int, UnestimatedRow], basis: Basis) -> Decimal | None:
-    """The last settled day's cost / 24.
+def _per_hour(by_age: Mapping[int, UnestimatedRow], basis: Basis, *, weekend: bool) -> str | None:
+    """The cost of an hour of the last settled workday (or weekend day); None: not known.
 
-    A day that is more than twice the two before it holds a line that comes once a month, not a running cost: then
-    theirs counts.
+    A day that is more than twice the others of the week holds a line that comes once a month, not a running cost: then
+    the highest of the others counts.
     """
-    last = by_age[1].costs[basis]
+    billed_through = by_age[min(by_age)].billed_through
+    days = {age: billed_through - timedelta(days=age) for age in range(1, 8)}
+    # A day without such a line cost nothing; one whose cost is unknown on this basis says nothing.
+    costs = {age: by_age[age].costs[basis] if age in by_age else _ZERO for age in days}
+    age = min(age for age, day in days.items() if (day.weekday() >= SATURDAY) == weekend)
+    last = costs.pop(age)
     if last is None:
         return None
-    before = max((row.costs[basis] or _ZERO for age, row in by_age.items() if age > 1), default=_ZERO)
-    steady = before if last > 2 * before else last
-    return (max(steady, _ZERO) / 24).quantize(Decimal("1e-12"))
+    others = max((each for each in costs.values() if each is not None), default=_ZERO)
+    steady = others if last > 2 * others else last
+    return f"{max(steady, _ZERO) / 24:.12f}"
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _learned(basis: Basis) -> tuple[Ratios, list[_Carried]]:
@@ -312,6 +323,7 @@ def _learned(basis: Basis) -> tuple[Ratios, list[_Carried]]:
             currency=row["currency"],
             since=datetime.combine(since, time(), UTC),
             per_hour=Decimal(row[basis.value]),
+            weekend_per_hour=_decimal(row.get(f"{basis.value}_weekend")),
         )
         carried.append(_Carried(rate, row))
     return ratios, carried

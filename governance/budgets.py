@@ -21,6 +21,7 @@ LIMIT_PLACES = 2
 # Consumption is estimated in part; more digits would only pretend.
 CONSUMED_PLACES = 6
 BURN_DAYS = 7
+SATURDAY = 5
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -215,13 +216,23 @@ class SpendCell:
 
 @dataclass(frozen=True)
 class CarriedRate:
-    """Cost that no estimate foretells (capacity, platform), an hour, from the last settled day; counts from `since`."""
+    """Cost that no estimate foretells (capacity, platform), an hour, as last known; counts from `since`.
+
+    per_hour: on workdays (UTC); weekend_per_hour: on Saturdays and Sundays, None: the same.
+    """
 
     provider: str
     model: str | None
     currency: str
     since: datetime
     per_hour: Decimal
+    weekend_per_hour: Decimal | None = None
+
+    def on(self, day: date) -> Decimal:
+        """The cost of an hour of a UTC day."""
+        if day.weekday() < SATURDAY or self.weekend_per_hour is None:
+            return self.per_hour
+        return self.weekend_per_hour
 
 
 @dataclass(frozen=True)
@@ -371,7 +382,8 @@ def _carried_days(one: CarriedRate, period: Period, now: datetime) -> Iterator[t
     if end <= start:
         return
     for part in Period(start, end).tiles():
-        yield part.start.date(), _WIDE.multiply(one.per_hour, _fraction(part.duration, _HOUR))
+        day = part.start.date()
+        yield day, _WIDE.multiply(one.on(day), _fraction(part.duration, _HOUR))
 
 
 def burn_per_day(by_day: Iterable[tuple[date, Decimal]], now: datetime, *, days: int = BURN_DAYS) -> Decimal:

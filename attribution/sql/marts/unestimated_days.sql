@@ -1,4 +1,4 @@
--- What no estimate foretells (capacity, platform, usage without telemetry), on each account's last three settled days.
+-- What no estimate foretells (capacity, platform, usage without telemetry), on each account's last settled week.
 -- Grain: account, age of the day (1 = the last settled one), model, owner. Inputs: rollup_daily, usage_owned, accounts
 -- (provider, billing_account_id, billed_through; live ones only). Time: day. Money: DECIMAL(38,18) in `currency`.
 with estimated as (
@@ -27,7 +27,7 @@ inner join accounts as a
     on r.provider = a.provider
     and r.billing_account_id = a.billing_account_id
     and r.day < a.billed_through
-    and r.day >= a.billed_through - 3
+    and r.day >= a.billed_through - 7
 left join estimated as e
     on r.provider = e.provider
     and r.day = e.day
