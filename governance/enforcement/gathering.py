@@ -19,7 +19,7 @@ from governance.budgeting import BudgetView
 from governance.models import BudgetControl, SteeredRoute
 from governance.quotas import quotas
 from governance.team_tree import TeamTree
-from routing import selectors
+from routing import rebase, selectors, snapshots
 from routing.desired import PPM, DesiredState, Quota, Route, from_plain
 from routing.models import ChangeSet, Orchestrator
 from routing.orchestrators.base import Capabilities, OrchestratorError, QuotaKind
@@ -38,6 +38,8 @@ RESPECT = timedelta(hours=24)
 WEIGHT = {1: 1.0, 2: 2.0, 3: 4.0}
 # Weights are told in whole percents: a step with its rounding stays within the quarter that needs nobody's yes.
 RAILS = Rails(step=0.24, loosening_step=0.12)
+# Changes that say what a person wants to stand.
+BY_PERSONS = ("person", "plan", "drift")
 # Scopes that routes can tell apart.
 STEERABLE = frozenset({"team", "model"})
 
@@ -215,8 +217,25 @@ def _halls() -> list[_Hall]:
             continue
         if state is not None and able.per_team_routes:
             objective = each.objectives.get("p95_ms")
-            halls.append(_Hall(each.name, state, able, objective, steered.get(each.name, {})))
+            mine = _still_steered(each, steered.get(each.name, {}))
+            halls.append(_Hall(each.name, state, able, objective, mine))
     return halls
+
+
+def _still_steered(
+    orchestrator: Orchestrator, steered: Mapping[tuple[str, str], SteeredRoute]
+) -> dict[tuple[str, str], SteeredRoute]:
+    """What the loop steers; a route that a person has set since it last acted there is that person's: a new base."""
+    if not steered:
+        return {}
+    since = min(row.since for row in steered.values())
+    theirs = ChangeSet.objects.filter(orchestrator=orchestrator, kind__in=BY_PERSONS, accepted_at__gt=since)
+    latest: dict[tuple[str | None, str | None], datetime] = {}
+    for change in theirs.select_related("orchestrator").order_by("generation"):
+        for one in rebase.touched(snapshots.before(change), snapshots.wanted(change)):
+            if one.part == "routes" and change.accepted_at is not None:
+                latest[one.team, one.model] = change.accepted_at
+    return {place: row for place, row in steered.items() if place not in latest or latest[place] <= row.since}
 
 
 def base_of(state: DesiredState, steered: SteeredRoute | None, team: str, model: str) -> Base:

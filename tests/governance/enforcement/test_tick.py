@@ -1,5 +1,6 @@
 """The tick on a small company: search spends $60 a day on gpt-large at aws; the same tokens cost half at gcp."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -7,18 +8,22 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from attribution import spend
 from attribution.actors import SYSTEM, Action, Actor
 from attribution.lake.serving import build_serving_file
 from attribution.models import Team
 from attribution.scope import EVERYTHING
-from governance import budgeting, policies
+from attribution.spend import CountRow
+from governance import budgeting, control_tasks, policies
 from governance.budget_drafts import BudgetDraft
 from governance.budgeting import BudgetView
+from governance.enforcement.quota_orders import enforce_quotas
 from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
 from governance.enforcement.tick import Reason, look, tick
-from governance.models import BudgetControl, Decision, SteeredRoute
+from governance.models import BudgetControl, ControlTick, Decision, SteeredRoute
+from governance.quotas import QuotaDraft, create_quota
 from routing import selectors, services
 from routing.desired import DesiredState, Route, Target, Tier
 from routing.models import ChangeSet
@@ -229,6 +234,28 @@ def test_a_raised_budget_goes_back_to_what_stood_before(world: World, make: Make
     assert not SteeredRoute.objects.exists()
 
 
+def test_a_route_that_a_person_sets_meanwhile_is_the_new_base(world: World, make: Make) -> None:
+    search = make("1500", CHEAPER)
+    tick(NOW)
+    world.push(NOW)
+    state = selectors.standing_state("edge")
+    assert state is not None
+    theirs = Route("gpt-large", (Tier.of({"aws-eu": 900_000, "gcp-eu": 100_000}),), "search")
+    routes = tuple(each for each in state.routes if each.team is None)
+    wanted = replace(state, routes=(*routes, theirs))
+    later = NOW + timedelta(minutes=20)
+    assert services.propose_change(
+        "edge", wanted, why=Why("person", "", "by hand"), actor=OWNER, team="search", now=later
+    )
+    world.push(later)
+    draft = replace(budgeting.budget(EVERYTHING, search.id, NOW).draft, amount=Decimal(9000))
+    budgeting.edit(search.id, search.version, draft, actor=OWNER, now=later)
+    for hours in range(1, 9):
+        tick(NOW + timedelta(hours=hours))
+        world.push(NOW + timedelta(hours=hours))
+    assert world.weights("search") == {"aws-eu": 900_000, "gcp-eu": 100_000}
+
+
 def test_a_miss_is_a_reason_to_decide_at_once(world: World, make: Make) -> None:
     search = make("1500", CHEAPER)
     tick(NOW)
@@ -255,3 +282,65 @@ def test_only_the_loop_itself_proposes(world: World, make: Make) -> None:
     make("1500", CHEAPER)
     tick(NOW)
     assert ChangeSet.objects.get(kind="decision").proposed_by == SYSTEM.name
+
+
+def test_an_hour_is_decided_once_by_two_clocks(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("1500", CHEAPER)
+    monkeypatch.setattr(control_tasks.timezone, "now", lambda: NOW)
+    control_tasks.control_hourly()
+    control_tasks.control_hourly()
+    assert ControlTick.objects.get().reason == Reason.HOURLY
+    assert selectors.loop(NOW).last_tick == NOW
+    # Nothing has happened since: the look between two hours decides nothing.
+    control_tasks.control_look()
+    assert ControlTick.objects.count() == 1
+
+
+def test_a_breach_is_decided_at_once_and_its_reason_kept(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("1100", CHEAPER, hard=True)
+    monkeypatch.setattr(control_tasks.timezone, "now", lambda: NOW)
+    control_tasks.control_look()
+    assert ControlTick.objects.get().reason == Reason.BREACH
+    world.push(NOW)
+    assert world.blocks() == ["search"]
+
+
+def test_a_tick_that_fails_is_tried_again(world: World, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("1500", CHEAPER)
+    monkeypatch.setattr(control_tasks.timezone, "now", lambda: NOW)
+    with monkeypatch.context() as broken:
+        broken.setattr(control_tasks, "tick", lambda *_args, **_more: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            control_tasks.control_hourly()
+    control_tasks.control_hourly()
+    assert ControlTick.objects.count() == 1
+
+
+def test_a_person_can_make_it_decide_now(world: World, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    make("1500", CHEAPER)
+    call_command("loop", "tick")
+    assert "enforcement is on" in capsys.readouterr().out
+    call_command("loop", "status", "--json")
+    assert json.loads(capsys.readouterr().out)["orchestrators"][0]["name"] == "edge"
+
+
+def test_a_used_up_quota_is_a_block_until_it_turns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = QuotaDraft("requests", "day", 100, team="search")
+    create_quota(draft, actor=OWNER, now=NOW)
+    create_quota(QuotaDraft("requests", "minute", 60, team="search"), actor=OWNER, now=NOW)
+    used = CountRow(NOW.date(), "aws", "gpt-large", "search", None, 120, None)
+    monkeypatch.setattr(spend, "usage_counts", lambda *_days: (used,))
+    assert len(enforce_quotas(NOW)) == 1
+    world.push(NOW)
+    assert world.blocks() == ["search"]
+    state = selectors.standing_state("edge")
+    assert state is not None
+    assert [(each.team, each.rpm) for each in state.quotas] == [("search", 60)]
+    assert enforce_quotas(NOW) == []
+    midnight = NOW.replace(day=21, hour=0, second=30)
+    monkeypatch.setattr(spend, "usage_counts", lambda *_days: ())
+    services.turn_periods(now=midnight)
+    world.push(midnight)
+    assert world.blocks() == []
