@@ -43,6 +43,7 @@ from governance.budgets import (
 from governance.forecasting.values import Crossing, ForecastScope, PeriodForecast
 from governance.models import Budget, BudgetOutcome
 from governance.team_tree import TeamTree
+from routing import services as changes
 
 OBJECT = "budget"
 _ZERO = Decimal(0)
@@ -377,6 +378,8 @@ def archive(budget_id: int, version: int, *, actor: Actor, now: datetime, reason
             held = _held(budget_id, actor)
             actor.require(Action.EDIT_BUDGET, held.team)
             _swap(held, version, now, actor, archived_at=now)
+            # What it asked of the gateways ends with it.
+            changes.withdraw(f"budget:{held.pk}", actor=actor, now=now, reason=f"the budget {held.name} was archived")
             audit.record(
                 actor,
                 "budget.archive",

@@ -5,11 +5,12 @@ The layer below writes steps and knows no recipients; this one reads the steps o
 
 import re
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Max
 
-from governance.models import Notification
+from governance.models import Budget, Notification
 from governance.notifications import outbox
 from governance.notifications.events import Event, Figure, Kind
 from routing import selectors
@@ -18,13 +19,15 @@ from routing.models import ChangeSet, Transition
 _ONCE = "change-step:"
 # Ids are given before transactions end: a step may appear after a later one. Telling twice is impossible anyway.
 _OVERLAP = 200
-_BUDGET = re.compile(r"(?:ask|budget):(\d{1,18})")
+_AMOUNT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?")
+_BUDGET = re.compile(r"budget:(\d{1,18})")
 _AFTER = {
     "effective": (Kind.CHANGE_EFFECTIVE, "is effective"),
     "rolled_back": (Kind.CHANGE_ROLLED_BACK, "was rolled back"),
     "drifted": (Kind.CHANGE_DRIFTED, "drifted: the gateway holds something else"),
 }
-_FIGURES = ("budget", "spend", "forecast", "limit", "currency")
+# The decision's words for what a message names.
+_FIGURES = {"limit": "limit", "spend": "spent", "forecast": "expected_end"}
 
 
 def tell_changes(*, now: datetime) -> int:
@@ -70,8 +73,13 @@ def event_of(step: Transition) -> Event | None:
 def _figures(step: Transition) -> dict[str, Figure]:
     change = step.change
     figures: dict[str, Figure] = {"words": step.reason or change.words, "gateway": change.orchestrator.name}
-    for name in _FIGURES:
-        value = change.inputs.get(name)
-        if isinstance(value, str):
-            figures[name] = value
+    for name, said in _FIGURES.items():
+        value = change.inputs.get(said)
+        if isinstance(value, str) and _AMOUNT.fullmatch(value):
+            figures[name] = Decimal(value)
+    found = _BUDGET.match(change.reference)
+    if found:
+        budget = Budget.objects.filter(pk=int(found.group(1))).values_list("name", "currency").first()
+        if budget is not None:
+            figures["budget"], figures["currency"] = budget
     return figures

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from attribution import audit
 from attribution.actors import Action, Actor
@@ -153,11 +154,13 @@ def settle_drift(
 def withdraw(reference: str, *, actor: Actor, now: datetime, reason: str) -> list[int]:
     """What asked for changes is gone (a deleted budget): those that wait end, what they stopped is served again.
 
-    One that is being pushed at this moment is finished first and then lifted. Ids of the changes concerned.
+    reference: also stands for what begins with it and a colon. One that is being pushed at this moment is finished
+    first and then lifted. Ids of the changes concerned.
     """
     concerned = []
     with transaction.atomic():
-        found = ChangeSet.objects.filter(reference=reference).exclude(status__in=transitions.FINAL)
+        named = Q(reference=reference) | Q(reference__startswith=f"{reference}:")
+        found = ChangeSet.objects.filter(named).exclude(status__in=transitions.FINAL)
         Orchestrator.objects.select_for_update().filter(changes__in=found).order_by("id").exists()
         for change in found.select_related("orchestrator").order_by("id"):
             concerned.append(change.pk)

@@ -21,7 +21,15 @@ from routing.selectors import (
     WeightRow,
 )
 
-_AMOUNT = re.compile(r"-?[0-9]{4,15}(\.[0-9]{1,18})?")
+_AMOUNT = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,18}|[0-9]{4,15}")
+_BUDGET = re.compile(r"budget:([0-9]{1,18})")
+_NOT_SHOWN = frozenset({"decision", "budget", "budget_version", "change", "alternatives"})
+_INPUTS = {
+    "expected_end": "Ends at",
+    "without": "Without it",
+    "price": "Price of a dollar saved",
+    "policy_version": "Policy version",
+}
 _NAMES = {
     "proposed": "Proposed",
     "approved": "Approved",
@@ -178,6 +186,16 @@ class GuardLine:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """What a change rests on. title: every digit; budget: the id of the budget that it names."""
+
+    name: str
+    text: str
+    title: str = ""
+    budget: int | None = None
+
+
+@dataclass(frozen=True)
 class Detail:
     line: Line
     lead: str
@@ -191,7 +209,8 @@ class Detail:
     problems: tuple[str, ...]
     gateway_steps: tuple[str, ...]
     why: str
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[Fact, ...]
+    alternatives: tuple[str, ...]
     yeses: tuple[str, ...]
     needs: str
     history: tuple[Step, ...]
@@ -303,6 +322,7 @@ def detail(view: ChangeView, slots: Mapping[str, int], now: datetime) -> Detail:
         gateway_steps=tuple(view.dry_run["steps"]) if view.dry_run else (),
         why=view.row.words,
         facts=tuple(_facts(view)),
+        alternatives=tuple(f"{each}" for each in _listed(view.inputs.get("alternatives"))),
         yeses=tuple(
             f"{each.person}, {formats.moment(each.at, today)}{f': {each.note}' if each.note else ''}"
             for each in view.approvals
@@ -512,25 +532,34 @@ def _dry_run(view: ChangeView) -> tuple[str, str]:
     return ("is-ok", "would accept") if view.dry_run["accepts"] else ("is-bad medium", "would refuse")
 
 
-def _facts(view: ChangeView) -> list[tuple[str, str]]:
+def _facts(view: ChangeView) -> list[Fact]:
     row = view.row
-    facts = [("Asked by", f"{_ASKED_BY.get(row.kind, row.kind)}{f', {row.reference}' if row.reference else ''}")]
-    facts.append(("Proposed by", row.proposed_by))
-    facts.append(
-        ("Builds on", f"generation {view.base_generation}" if view.base_generation else "nothing: it is the first")
-    )
+    found = _BUDGET.match(row.reference)
+    asked = _ASKED_BY.get(row.kind, row.kind)
+    facts = [
+        Fact("Asked by", asked if found else ", ".join(filter(None, (asked, row.reference)))),
+        Fact("Proposed by", row.proposed_by),
+        Fact("Builds on", f"generation {view.base_generation}" if view.base_generation else "nothing: it is the first"),
+    ]
+    if found:
+        facts[0] = Fact("Asked by", f"{asked}, budget {found.group(1)}", budget=int(found.group(1)))
     for name, value in view.inputs.items():
-        text = (
-            value if isinstance(value, str | int) else ", ".join(map(str, value)) if isinstance(value, list) else None
-        )
-        if text is not None and not isinstance(value, bool):
-            facts.append((name.replace("_", " ").capitalize(), _grouped(f"{text}")))
+        if name in _NOT_SHOWN or not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+            continue
+        label = _INPUTS.get(name, name.replace("_", " ").capitalize())
+        facts.append(_fact(label, f"{value}"))
     return facts
 
 
-def _grouped(text: str) -> str:
-    """An amount with its thousands apart; any other text as it is."""
-    return f"{Decimal(text):,}" if _AMOUNT.fullmatch(text) else text
+def _fact(label: str, text: str) -> Fact:
+    """An amount as pages print it, with every digit in its title; any other text as it is."""
+    if not _AMOUNT.fullmatch(text):
+        return Fact(label, text)
+    return Fact(label, formats.money(Decimal(text)), formats.exact(Decimal(text)))
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _needs(view: ChangeView) -> str:

@@ -23,7 +23,7 @@ def waiting(db: None) -> int:
     Team.objects.create(slug="search", name="Search")
     Orchestrator.objects.create(name="edge", kind="http")
     state = DesiredState("edge", 0, TARGETS, (Route("m", (Tier.of({"aws": 1_000_000}),), "search"),))
-    why = Why("decision", "budget:7", "Search will pass its limit.", {"budget": "Search", "limit": "40000"})
+    why = Why("decision", "budget:7", "Search will pass its limit.", {"limit": "40000", "spent": "39000.5"})
     made = services.propose_change("edge", state, why=why, actor=SYSTEM, approval="one", team="search", now=NOW)
     assert made is not None
     return made.pk
@@ -37,6 +37,7 @@ def test_a_waiting_change_is_told_once_with_its_budget_and_its_page(waiting: int
     assert (told.kind, told.team, told.budget_id) == ("change.waiting", None, 7)
     assert told.link_path == f"/changes/{waiting}"
     assert told.figures["words"] == "Search will pass its limit."
+    assert (told.figures["limit"], told.figures["spend"]) == ("40000", "39000.5")
     assert told.subject.endswith("waits for your approval")
 
 
