@@ -116,6 +116,7 @@ class Outcome:
     scope_key: str
     currency: str
     basis: str
+    zone: str
     period_start: datetime
     period_end: datetime
     limit: Decimal
@@ -505,6 +506,7 @@ def _outcomes_read(rows: Sequence[BudgetOutcome], now: datetime) -> tuple[Outcom
             scope_key=one.scope_key,
             currency=one.currency,
             basis=one.basis,
+            zone=one.zone,
             period_start=one.period_start,
             period_end=one.period_end,
             limit=one.limit,

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from governance.dashboards import anomalies_page, changes_page, notifications_page, views
+from governance.dashboards import anomalies_page, changes_page, notifications_page, periods_page, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.overview_page, name="overview"),
@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("overview.csv", views.overview_csv, name="overview-csv"),
     path("filters", views.filters, name="filters"),
     path("data", views.data, name="data"),
+    path("data/periods/<str:month>", periods_page.period, name="period"),
     path("settings/notifications", notifications_page.page, name="notifications"),
     path("settings/notifications/choice", notifications_page.save_choice, name="notifications-choice"),
     path("settings/notifications/test", notifications_page.test_mail, name="notifications-test"),

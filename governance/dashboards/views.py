@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from attribution import selectors
 from attribution.selectors import Availability, ProviderFreshness
 from governance.dashboards import bar as bars
-from governance.dashboards import beside, changed, chips, data_page, formats, overview, palette, reading
+from governance.dashboards import beside, changed, chips, data_page, formats, overview, palette, periods_page, reading
 from governance.dashboards.frame import frame, scope_of, today_of
 from governance.dashboards.freshness import newest_day
 from governance.dashboards.middleware import THEME_COOKIE, THEMES
@@ -141,6 +141,7 @@ def data(request: HttpRequest) -> HttpResponse:
         "proof": data_page.proof(reconciled, chosen),
         "sources": lines,
         "imports": data_page.import_lines(imports, today),
+        **periods_page.context(request),
         "quarantine": data_page.quarantine_lines(kept_out, today),
         "quarantined_rows": sum(row.count for row in kept_out),
     }
