@@ -14,7 +14,7 @@ from governance.budgeting import BudgetView
 from governance.enforcement.codec import Unfit, from_json, to_json
 from governance.enforcement.policy import mistakes
 from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
-from governance.models import Budget, PolicyVersion
+from governance.models import Budget, BudgetControl, Decision, PolicyVersion
 
 # What holds for a budget that nobody wrote a policy for: people are told, traffic is left alone.
 TELL_ONLY = (Step(Rung.NOTIFY, Measure.ACTUAL, 800_000, 750_000, Approval.NONE),)
@@ -64,6 +64,22 @@ def policy_history(budget_id: int) -> tuple[PolicyEntry, ...]:
     """Every version of a budget's policy, newest first."""
     rows = PolicyVersion.objects.filter(budget_id=budget_id).order_by("-version")
     return tuple(PolicyEntry(_policy(row), row.made_at, row.made_by, row.reason) for row in rows)
+
+
+def newest_decision(budget_id: int) -> Decision | None:
+    """What the loop decided last for a budget, with the changes that came of it."""
+    return Decision.objects.filter(budget_id=budget_id).order_by("-id").prefetch_related("changes").first()
+
+
+def active_rungs(views: Iterable[BudgetView]) -> dict[int, Rung]:
+    """budget id -> the farthest rung past telling that the loop has in force for its current period."""
+    starts = {view.id: view.period_start for view in views}
+    found: dict[int, Rung] = {}
+    for row in BudgetControl.objects.filter(budget_id__in=starts):
+        rungs = [Rung.of(key) for key, since in row.active if datetime.fromisoformat(since) >= starts[row.budget_id]]
+        if rungs and max(rungs) > Rung.NOTIFY:
+            found[row.budget_id] = max(rungs)
+    return found
 
 
 def save_policy(

@@ -35,16 +35,19 @@ from governance.dashboards.budget_form import (
 )
 from governance.dashboards.frame import frame, scope_of, today_of
 from governance.dashboards.shown import shown_money
+from governance.enforcement import replaying
 from governance.enforcement.codec import Unfit
 from governance.enforcement.rungs import Disutility, Policy, Substitute
-from governance.enforcement.whatif import Span
+from governance.enforcement.whatif import Controller, Span
 from governance.policies import (
     Seen,
     StalePolicy,
+    active_rungs,
     change_budget,
     copy_budget,
     create_budget,
     default_policy,
+    newest_decision,
     policy_history,
     policy_of,
 )
@@ -70,7 +73,7 @@ def budget_list(request: HttpRequest) -> HttpResponse:
     """Every budget that the reader may see, the tightest first."""
     views = budgeting.budgets(scope_of(request), timezone.now())
     context = frame(request, page="budgets") | {
-        "rows": budgets_shown.rows(views, catalogue_names(), today_of()),
+        "rows": budgets_shown.rows(views, catalogue_names(), today_of(), active_rungs(views)),
         "lead": budgets_shown.lead(views),
         "currencies": sorted({view.currency for view in views}),
         "exceeding": [view for view in views if view.exceeds_parent],
@@ -104,13 +107,13 @@ def budget_detail(request: HttpRequest, budget_id: int) -> HttpResponse:
     today = today_of()
     context = frame(request, page="budgets") | {
         "view": view,
-        "row": budgets_shown.row(view, names, today),
+        "row": budgets_shown.row(view, names, today, active_rungs([view]).get(view.id)),
         "covers": budgets_shown.covers(view.dims, names),
         "calendar": budgets_shown.calendar_words(view.draft),
         "facts": _facts(view, today),
         "steps": budgets_shown.steps(policy, hard=view.hard),
         "policy": policy,
-        "history": policy_history(budget_id),
+        "decision": newest_decision(budget_id),
         "periods": _period_lines(request, budget_id),
         "entries": [
             budgets_shown.log_line(entry)
@@ -189,7 +192,9 @@ def budget_edit(request: HttpRequest, budget_id: int) -> HttpResponseBase:
 def budget_what_if(request: HttpRequest) -> HttpResponse:
     """The fragment that stands beside the form while somebody types. Reads only."""
     form = BudgetForm(request.POST, choices=_choices(request), today=today_of())
-    shown = _preview(request, form, default_policy())
+    # While somebody types, the ladder's own effect answers at once; when they pause, the loop's controller is asked.
+    controller = replaying.choose if request.GET.get("by") == "controller" else None
+    shown = _preview(request, form, default_policy(), controller=controller)
     return render(request, "governance/budgets/what_if.html", shown)
 
 
@@ -343,7 +348,9 @@ def _comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _preview(request: HttpRequest, form: BudgetForm, stored: Policy) -> dict[str, Any]:
+def _preview(
+    request: HttpRequest, form: BudgetForm, stored: Policy, *, controller: Controller | None = None
+) -> dict[str, Any]:
     """What the replay says of what is typed; `missing` says in words what is still needed."""
     form.is_valid()
     wrong = [name for name in form.errors if name in ("amount", "team", "zone", "kind") or name.endswith("_at")]
@@ -352,8 +359,9 @@ def _preview(request: HttpRequest, form: BudgetForm, stored: Policy) -> dict[str
     past = _past(request, form)
     policy = with_parts_of(form.policy(), stored)
     limits = _limits(form)
-    found = what_if(policy, past, limits, dims=form.dims(), hard=form.cleaned_data["hard"])
-    shown = whatif_shown.build(found, [step.rung for step in policy.steps])
+    hard = form.cleaned_data["hard"]
+    found = what_if(policy, past, limits, dims=form.dims(), hard=hard, controller=controller)
+    shown = whatif_shown.build(found, [step.rung for step in policy.steps], by_controller=controller is not None)
     return {"what_if": shown, "missing": "" if shown.known else _no_history(past)}
 
 

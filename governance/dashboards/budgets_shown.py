@@ -70,7 +70,7 @@ class BudgetRow:
     words: str
     days_left: str
     hard: bool
-    inner: bool
+    active: str
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,15 @@ class Change:
     yours: str
 
 
-def rows(views: Iterable[BudgetView], names: Mapping[str, str], today: date) -> list[BudgetRow]:
-    """The tightest first; budgets within another follow it where that is shown."""
+def rows(
+    views: Iterable[BudgetView], names: Mapping[str, str], today: date, active: Mapping[int, Rung]
+) -> list[BudgetRow]:
+    """The tightest first. active: budget id -> the rung that the loop has in force."""
     ordered = sorted(views, key=lambda view: (_tightness(view), view.name))
-    return [row(view, names, today) for view in ordered]
+    return [row(view, names, today, active.get(view.id)) for view in ordered]
 
 
-def row(view: BudgetView, names: Mapping[str, str], today: date) -> BudgetRow:
+def row(view: BudgetView, names: Mapping[str, str], today: date, active: Rung | None = None) -> BudgetRow:
     """A budget in one line."""
     tag, state = TAGS[view.state]
     forecast = view.forecast
@@ -134,7 +136,7 @@ def row(view: BudgetView, names: Mapping[str, str], today: date) -> BudgetRow:
         words=outlook(view, today),
         days_left=days_left(view),
         hard=view.hard,
-        inner=False,
+        active=f"{active.words} active" if active else "",
     )
 
 

@@ -1,6 +1,6 @@
 """A replay as a page shows it: its sentences, its drawing, its table. Pure; the drawing is SVG of classes only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -73,6 +73,8 @@ class WhatIf:
     """Everything of the panel."""
 
     known: bool
+    acted: bool
+    by: str
     sentences: tuple[str, ...]
     span: str
     currency: str
@@ -85,14 +87,16 @@ class WhatIf:
     notes: tuple[str, ...]
 
 
-def build(found: Replay, rungs: Sequence[Rung], *, of_spend: Mapping[str, int] | None = None) -> WhatIf:
-    """rungs: the steps of the ladder, in order. of_spend: notes' counts, such as models without a substitute."""
+def build(found: Replay, rungs: Sequence[Rung], *, by_controller: bool = False) -> WhatIf:
+    """rungs: the steps of the ladder. by_controller: the loop's own controller chose, not the ladder's own effect."""
     shown = tuple(sorted({*rungs, *(rung for period in found.periods for rung in period.first)}))
     known = [period for period in found.periods if period.known]
     lines = tuple(_line(period, shown, found.currency) for period in found.periods)
     limit = formats.tile_money(found.limit, found.currency)
     return WhatIf(
         known=found.known,
+        acted=any(period.acted for period in found.periods),
+        by="controller" if by_controller else "ladder",
         sentences=words(found),
         span=_span(known),
         currency=found.currency,
@@ -102,7 +106,7 @@ def build(found: Replay, rungs: Sequence[Rung], *, of_spend: Mapping[str, int] |
         wide=_drawing(found, 690, 214) if known else None,
         narrow=_drawing(found, 326, 210) if known else None,
         label=f"Cumulative spend of {_span(known)} as it was and with this policy, against the limit of {limit}",
-        notes=_notes(found, of_spend or {}),
+        notes=_notes(found, by_controller=by_controller),
     )
 
 
@@ -156,7 +160,7 @@ def _saved(amount: Decimal, currency: str) -> Shown:
     return Shown(shown.text, shown.title, "down" if amount > 0 else "")
 
 
-def _notes(found: Replay, of_spend: Mapping[str, int]) -> tuple[str, ...]:
+def _notes(found: Replay, *, by_controller: bool) -> tuple[str, ...]:
     notes = [
         "Replayed day by day with what was known then, at the costs of those months. "
         "It assumes that the tokens would have been the same wherever they were served."
@@ -164,8 +168,8 @@ def _notes(found: Replay, of_spend: Mapping[str, int]) -> tuple[str, ...]:
     if found.asked:
         asked = ", ".join(rung.words.lower() for rung in found.asked)
         notes.append(f"It takes every approval as given at once: {asked}.")
-    if of_spend.get("without_offer"):
-        notes.append(f"{of_spend['without_offer']} % of the cost has no cheaper way to be served.")
+    if by_controller:
+        notes.append("Chosen by the loop's own controller, as it would have been then.")
     return tuple(notes)
 
 
