@@ -8,7 +8,7 @@ from django.utils import timezone
 from attribution import runs
 from governance.budget_watch import watch
 
-EVERY = timedelta(minutes=2)
+EVERY = timedelta(minutes=1)
 LEASE = timedelta(minutes=10)
 
 

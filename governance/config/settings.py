@@ -246,6 +246,6 @@ CELERY_BEAT_SCHEDULE = {
     # The hour's slot runs once; asked for often, so that a tick that failed, or a late start, is made good soon.
     "loop-tick": {"task": "governance.tick", "schedule": 60, "options": {"expires": 60}},
     "loop-look": {"task": "governance.control_tick", "schedule": 10, "options": {"expires": 10}},
-    "watch-budgets": {"task": "governance.watch_budgets", "schedule": 2 * 60, "options": {"expires": 4 * 60}},
+    "watch-budgets": {"task": "governance.watch_budgets", "schedule": 60, "options": {"expires": 60}},
     "sweep-lake": {"task": "attribution.sweep_lake", "schedule": 24 * 3600},
 }
