@@ -60,7 +60,35 @@ def load(now: datetime) -> dict[str, str]:
     for name, role, where in (("Olga Owner", Role.OWNER, None), ("Liam Lead", Role.LEAD, team)):
         email = f"{role.value}@example.org"
         services.create_person(email=email, name=name, role=role, team=where, password=PASSWORD, now=now)
+    _look_ahead(now)
     return totals(start)
+
+
+def _look_ahead(now: datetime) -> None:
+    """Forecasts, and an anomaly with the id 1: of team claims, if none is found."""
+    from governance.anomaly_search import judge
+    from governance.forecast_fits import fit_forecasts
+    from governance.models import Anomaly, AnomalyPart
+
+    fit_forecasts(now)
+    if judge(now).opened:
+        return
+    yesterday = now.date() - timedelta(days=1)
+    cause = [["team", "claims"]]
+    one = Anomaly.objects.create(
+        cause=cause,
+        cause_key=json.dumps(cause),
+        team="claims",
+        currency="USD",
+        first_day=yesterday,
+        last_day=yesterday,
+        z=Decimal(5),
+        state_at=now,
+        opened_at=now,
+    )
+    amounts = {"actual": Decimal(90), "expected": Decimal(40), "volume": Decimal(55), "price": Decimal(-5)}
+    nothing = dict.fromkeys(("mix", "new", "gone", "unmetered"), Decimal(0))
+    AnomalyPart.objects.create(anomaly=one, day=yesterday, team="claims", model="gpt-5", **amounts, **nothing)
 
 
 def totals(start: date) -> dict[str, str]:

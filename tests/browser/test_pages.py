@@ -15,6 +15,9 @@ PAGES = {
     "overview-team": "/?group_by=team&period=90d",
     "overview-13-months": "/?period=13m&compare=none&group_by=method",
     "overview-nothing": "/?filter[provider]=nobody",
+    "anomalies": "/anomalies",
+    "anomaly": "/anomalies/1",
+    "what-changed": "/what-changed?group_by=team&driver=volume",
     "data": "/data",
     "filters": "/filters",
     "notifications": "/settings/notifications",
@@ -56,7 +59,7 @@ def test_sign_in_is_accessible_quiet_and_inside_its_width(
     checked(open_as(company, width=width, scheme=scheme, path="/sign-in"), f"sign-in-{width}-{scheme}")
 
 
-@pytest.mark.parametrize("path", ["/", "/data"])
+@pytest.mark.parametrize("path", ["/", "/data", "/anomalies", "/anomalies/1"])
 def test_four_hundred_percent_zoom_needs_no_sideways_scroll(company, open_as: Callable[..., Page], path: str) -> None:
     page = open_as(company, OWNER, width=320, path=path)
     checked(page, f"zoom-{path.strip('/') or 'overview'}")
