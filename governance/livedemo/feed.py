@@ -37,9 +37,14 @@ class Fed:
     behind: bool
 
 
+def is_first(home: Path) -> bool:
+    """Has nothing been fed yet?"""
+    return not _state_path(home).exists()
+
+
 def feed(orchestrator: EnvoyOrchestrator, home: Path, *, now: datetime) -> Fed | None:
     """Read what is new and publish its minutes; None when another worker is at it."""
-    path = layout.folder_of(home) / "feed.json"
+    path = _state_path(home)
     with path.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,6 +116,10 @@ def _publish(buckets: Iterable[Bucket]) -> None:
         path = Path(folder) / f"{SOURCE}.ndjson"
         path.write_text("".join(json.dumps(each) + "\n" for each in buckets), encoding="utf-8")
         ingest_telemetry([path], SOURCE)
+
+
+def _state_path(home: Path) -> Path:
+    return layout.folder_of(home) / "feed.json"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -66,10 +66,12 @@ POOLS = (
 
 STREAMS = (
     Stream("claims", "claims-triage", "claude-sonnet-4.5", 1.5, 1000, 170),
+    Stream("claims", "claims-triage", "claude-haiku-4.5", 0.5, 900, 160),
     Stream("policy-service", "policy-chat", "claude-haiku-4.5", 1.0, 1200, 230),
     Stream("payments", "dispute-desk", "claude-sonnet-4.5", 0.5, 500, 100),
     Stream("payments", "payment-routing", "claude-haiku-4.5", 0.5, 1000, 200),
     Stream("devex", "code-assistant", "claude-sonnet-4.5", 0.5, 2000, 360),
+    Stream("devex", "ci-review", "claude-haiku-4.5", 0.4, 1800, 300),
 )
 
 # The dearer pools answer sooner. AWS is at its public price for requests that stay in a region.
