@@ -21,11 +21,11 @@ TEAM = (("team", "claims"),)
 
 @pytest.fixture
 def lake(lake_root: object) -> None:
-    # The book is not empty, so nothing is seeded: small at aws costs a tenth of what big was billed.
+    # The book is not empty, so nothing is seeded: big-mini at aws costs a tenth of what big was billed.
     for kind in ("input_uncached", "output"):
         Price.objects.create(
             provider="aws",
-            model="small",
+            model="big-mini",
             tier="standard",
             token_type=kind,
             usd_per_token=Decimal("0.000001"),
@@ -78,18 +78,18 @@ def test_a_business_unit_is_all_teams_below_it(lake: None) -> None:
 
 def test_offers_are_the_same_model_elsewhere_and_the_substitutes(lake: None) -> None:
     past = known_past(EVERYTHING, (), currency="USD", basis=Basis.EFFECTIVE, today=TODAY)
-    policy = Policy(1, 1, (), substitutes={"big": (Substitute("small", Disutility.BAD), Substitute("unheard-of"))})
+    policy = Policy(1, 1, (), substitutes={"big": (Substitute("big-mini", Disutility.BAD), Substitute("unheard-of"))})
     found = [
         (each.provider, each.rung, each.to_model, each.to_provider, each.ratio, each.harm)
         for each in offers(policy, past)
     ]
-    # big costs 10 for a million tokens at aws, 5 at gcp; small 1 at aws.
+    # big costs 10 for a million tokens at aws, 5 at gcp; big-mini 1 at aws.
     assert found == [
         ("aws", Rung.PREFER_CHEAPER, "big", "gcp", Decimal("0.5"), 0.0),
-        ("aws", Rung.SMALLER_MODEL, "small", "aws", Decimal("0.1"), 1.0),
-        ("gcp", Rung.SMALLER_MODEL, "small", "aws", Decimal("0.2"), 1.0),
+        ("aws", Rung.SMALLER_MODEL, "big-mini", "aws", Decimal("0.1"), 1.0),
+        ("gcp", Rung.SMALLER_MODEL, "big-mini", "aws", Decimal("0.2"), 1.0),
     ]
-    assert cheaper_models(past, "big") == (("small", Decimal("0.133333")),)
+    assert cheaper_models(past, "big") == (("big-mini", Decimal("0.133333")),)
 
 
 def test_a_what_if_over_real_months(lake: None) -> None:
@@ -100,7 +100,7 @@ def test_a_what_if_over_real_months(lake: None) -> None:
         1,
         1,
         (Step(Rung.SMALLER_MODEL, Measure.FORECAST, 950_000, 900_000, Approval.ONE),),
-        substitutes={"big": (Substitute("small", Disutility.WORSE),)},
+        substitutes={"big": (Substitute("big-mini", Disutility.WORSE),)},
     )
     spans = replayed_spans(PeriodKind.MONTH, "UTC", TODAY)
     assert [each.label for each in spans] == ["March", "April", "May"]
