@@ -158,6 +158,7 @@ class LiteLLM:
         record = self._record()
         repeated = record is not None and record.key == plan.key and not plan.overwrites
         if not repeated:
+            self._check_untouched(plan)
             for step in plan.steps:
                 self._do(step, plan)
         desired = plan.desired
@@ -189,16 +190,29 @@ class LiteLLM:
         return self.apply(self.plan(earlier, observed), now=now)
 
     def read_usage(self, cursor: str, *, limit: int = 5000) -> Usage:
-        """One window of the spend log; `cursor` is where the next one begins. Events come again: dedupe by id."""
-        del limit  # a window is read whole: the log has no order that a page could go on from
-        until_now = datetime.now(UTC)
-        start = datetime.fromisoformat(cursor) if cursor else until_now - KEPT
-        end = min(start + WINDOW, until_now)
+        """Each call once. The cursor holds the ids of the trailing minutes, which are read again for what came late."""
+        now = datetime.now(UTC)
+        place = _Place.of(cursor, now - KEPT)
         record = self._record()
         targets = {each.name: each for each in record.state.targets} if record else {}
         names = self._target_names(record.state) if record else {}
-        events = tuple(_event(row, names, targets) for row in self._spend_rows(start - LATE, end))
-        return Usage(events=events, cursor=end.isoformat(), more=end < until_now)
+        while True:
+            end = min(place.start + WINDOW, now)
+            rows = sorted(
+                self._spend_rows(place.start - LATE, end), key=lambda row: (str(row["startTime"]), _call_id(row))
+            )
+            fresh = [row for row in rows if _short(row) not in place.seen]
+            if fresh or end == now:
+                break
+            place = _Place(end, frozenset(_short(row) for row in rows if _is_late(row, end)))
+        taken = fresh[:limit]
+        more = len(fresh) > limit
+        if more:
+            place = _Place(place.start, place.seen | {_short(row) for row in taken})
+        else:
+            place = _Place(end, frozenset(_short(row) for row in rows if _is_late(row, end)))
+        events = tuple(_event(row, names, targets) for row in taken)
+        return Usage(events=events, cursor=place.text(), more=more or end < now)
 
     def observed_split(self, since: datetime, *, now: datetime) -> ObservedSplit:
         """From the spend log, which names the deployment that answered: a retry counts where it ended."""
@@ -389,6 +403,16 @@ class LiteLLM:
 
     # --- doing it
 
+    def _check_untouched(self, plan: Plan) -> None:
+        """What the plan leaves as it is must be as it was too: else others changed what it counts on."""
+        if plan.overwrites or plan.before is None:
+            return
+        written = {step.resource for step in plan.steps}
+        now = self.observe().versions
+        for resource, version in plan.expected.items():
+            if resource not in written and now.get(resource) != version:
+                raise Conflict(f"{resource} changed since the plan was made: look at the drift and decide")
+
     def _do(self, step: Step, plan: Plan) -> None:
         """One step, unless it is done. Raises Conflict when the resource is neither as planned nor as wanted."""
         kind, _, name = step.resource.partition("/")
@@ -462,6 +486,27 @@ class LiteLLM:
 class _Record:
     state: DesiredState
     key: str
+
+
+@dataclass(frozen=True)
+class _Place:
+    """How far the spend log was read: from `start` on all is new but the calls in `seen`."""
+
+    start: datetime
+    seen: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, cursor: str, earliest: datetime) -> "_Place":
+        if not cursor:
+            return cls(earliest)
+        try:
+            plain = json.loads(cursor)
+            return cls(datetime.fromisoformat(plain["start"]), frozenset(plain["seen"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused(f"{cursor[:60]!r} is no cursor of LiteLLM's spend log: start with an empty one") from error
+
+    def text(self) -> str:
+        return json.dumps({"start": self.start.isoformat(), "seen": sorted(self.seen)})
 
 
 def open_litellm(name: str, settings: Mapping[str, Any]) -> LiteLLM:
@@ -575,6 +620,16 @@ def _time(text: object) -> datetime | None:
 def _call_id(row: Mapping[str, Any]) -> str:
     """One call is one id, over retries and a doubled log line."""
     return str((row.get("metadata") or {}).get("litellm_call_id") or row["request_id"])
+
+
+def _short(row: Mapping[str, Any]) -> str:
+    """Of a call's id, enough to know it again among those of some minutes."""
+    return hashlib.sha256(_call_id(row).encode()).hexdigest()[:16]
+
+
+def _is_late(row: Mapping[str, Any], end: datetime) -> bool:
+    began = _time(row.get("startTime"))
+    return began is None or began >= end - LATE
 
 
 def _event(row: Mapping[str, Any], names: Mapping[str, str], targets: Mapping[str, Target]) -> UsageEvent:

@@ -134,6 +134,7 @@ class Contract:
         self.it: LiteLLM = open_litellm("proxy", {"url": address, "token_env": "CONTRACT_MASTER"})
         self.generation = 0
         self.key = ""
+        self.cursor = ""
         self.kept: list[str] = []
 
     def snapshot(self, aws: int, **more: Any) -> DesiredState:
@@ -292,10 +293,14 @@ class Contract:
         found: dict[str, Any] = {}
 
         def all_there() -> bool:
-            cursor = (datetime.now(UTC) - timedelta(minutes=30)).isoformat()
-            for event in self.it.read_usage(cursor).events:
-                if event.status == 200:
-                    found[event.request_id] = event
+            more = True
+            while more:
+                usage = self.it.read_usage(self.cursor)
+                self.cursor, more = usage.cursor, usage.more
+                for event in usage.events:
+                    assert event.request_id not in found, "a call was read twice"
+                    if event.status == 200:
+                        found[event.request_id] = event
             return len(found) >= served
 
         try:
