@@ -74,16 +74,20 @@ class _Part:
 
 
 def judge(now: datetime) -> Judged:
-    """Judge the newest complete days of the served figures and keep what was found."""
+    """Judge the newest days of the served figures and keep what was found.
+
+    Today too: it isn't over, so it is unusual only when it costs already more than all of it was expected to.
+    """
     snapshot = selectors.snapshot()
     if snapshot.availability is Availability.EMPTY:
         return Judged()
     today = now.date()
     first = today - (JUDGED if Anomaly.objects.exists() else FIRST_JUDGED)
-    judged = [first + timedelta(days=day) for day in range((today - first).days)]
+    end = today + timedelta(days=1)
+    judged = [first + timedelta(days=day) for day in range((end - first).days)]
     total = Judged(days=len(judged), revision=snapshot.fingerprint)
-    for currency, cells in _read(today).items():
-        panel = panel_of(cells, today)
+    for currency, cells in _read(end).items():
+        panel = panel_of(cells, end)
         findings = detect(panel, judged, reach=_reach(now))
         kept = _keep(currency, findings, cells, judged, snapshot.fingerprint, now)
         total = replace(
@@ -98,10 +102,10 @@ def judge(now: datetime) -> Judged:
 # Figures
 
 
-def _read(today: date) -> dict[str, Cells]:
-    """By currency: what every project of a leaf cost on each day, billed or estimated, effective basis."""
+def _read(end: date) -> dict[str, Cells]:
+    """By currency: what every project of a leaf cost on each day before `end`, billed or estimated, effective basis."""
     found: dict[str, dict[tuple[Leaf, date], dict[str | None, Cell]]] = defaultdict(lambda: defaultdict(dict))
-    asked = CostQuery(today - HISTORY, today, granularity=Granularity.DAY, limit=MAX_ROWS)
+    asked = CostQuery(end - HISTORY, end, granularity=Granularity.DAY, limit=MAX_ROWS)
     for query in (
         replace(asked, group_by=OWNED, filters=(Filter(Dimension.TEAM, Operator.NOT_NULL),)),
         replace(asked, group_by=UNOWNED, filters=(Filter(Dimension.TEAM, Operator.NULL),)),
@@ -122,12 +126,15 @@ def _rows(query: CostQuery) -> Iterator[CostRow]:
         query = replace(query, after=table.next_after)
 
 
-def panel_of(cells: Cells, today: date) -> Panel:
-    """The daily costs of every leaf, from the first day with any to yesterday. Credits below zero count as nothing."""
+def panel_of(cells: Cells, end: date) -> Panel:
+    """The daily costs of every leaf, from the first day with any to the day before `end`.
+
+    Credits below zero count as nothing.
+    """
     if not cells:
         return Panel((), (), np.zeros((0, 0)))
     first = min(day for _, day in cells)
-    days = tuple(first + timedelta(days=day) for day in range((today - first).days))
+    days = tuple(first + timedelta(days=day) for day in range((end - first).days))
     leaves = tuple(sorted({leaf for leaf, _ in cells}, key=repr))
     places = {leaf: place for place, leaf in enumerate(leaves)}
     costs = np.zeros((len(leaves), len(days)))

@@ -26,7 +26,7 @@ def test_an_empty_house_is_not_judged(lake_root: object) -> None:
 def test_steady_days_are_no_anomaly(company: Company) -> None:
     judged = company({})
 
-    assert (judged.opened, judged.days) == (0, 35)
+    assert (judged.opened, judged.days) == (0, 36)
     assert anomalies(EVERYTHING) == []
 
 
@@ -142,6 +142,16 @@ def test_what_was_resolved_comes_back_as_a_new_one(company: Company, actors: dic
     company({("ml", "large"): ("300", 3000)}, days=[LAST - timedelta(days=1), LAST])
 
     assert [one.first_day for one in anomalies(EVERYTHING)] == [LAST, LAST - timedelta(days=1)]
+
+
+def test_a_day_that_costs_more_than_all_of_it_should_is_told_while_it_runs(company: Company) -> None:
+    at_noon = datetime(2026, 5, 31, 12, tzinfo=UTC)
+    half = {(team, model): ("50", 500) for team in TEAMS for model in MODELS}
+
+    assert company(half, now=at_noon, billed_through="2026-06-01").opened == 0
+    assert company({**half, ("ml", "large"): ("180", 1800)}, now=at_noon, billed_through="2026-06-01").opened == 1
+    (found,) = anomalies(EVERYTHING)
+    assert (found.first_day, found.actual, found.teams) == (LAST, 180, ("ml",))
 
 
 def test_a_past_that_nobody_was_told_of_is_kept_without_a_message(company: Company) -> None:
