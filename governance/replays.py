@@ -80,9 +80,20 @@ def what_if(
     hard: bool = False,
     controller: Controller | None = None,
 ) -> Replay:
-    """`policy` over the past, with the offers that its substitutes and the company's providers make."""
+    """`policy` over the past, with the offers that its substitutes and the company's providers make.
+
+    A scope that no route can tell apart would only have been told about: see `steerable`.
+    """
+    if not steerable(dims):
+        policy = replace(policy, steps=tuple(step for step in policy.steps if step.rung is Rung.NOTIFY))
+        hard = False
     history = History(past.currency, past.used, offers(policy, past))
     return replay(policy, limits, history, dims=dims, hard=hard, controller=controller)
+
+
+def steerable(dims: Dims) -> bool:
+    """Can the loop steer this scope's traffic? Routes tell teams and models apart, nothing narrower."""
+    return all(dimension in ("team", "model") for dimension, _ in dims)
 
 
 def replayed_spans(kind: PeriodKind, zone: str, today: date) -> tuple[Span, ...]:

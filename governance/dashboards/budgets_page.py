@@ -51,7 +51,7 @@ from governance.policies import (
     policy_history,
     policy_of,
 )
-from governance.replays import KnownPast, cheaper_models, known_past, replayed_spans, what_if
+from governance.replays import KnownPast, cheaper_models, known_past, replayed_spans, steerable, what_if
 from governance.selectors import catalogue_names
 
 MOST_MODELS = 5
@@ -361,7 +361,9 @@ def _preview(
     limits = _limits(form)
     hard = form.cleaned_data["hard"]
     found = what_if(policy, past, limits, dims=form.dims(), hard=hard, controller=controller)
-    shown = whatif_shown.build(found, [step.rung for step in policy.steps], by_controller=controller is not None)
+    rungs = [step.rung for step in policy.steps]
+    by_controller = controller is not None
+    shown = whatif_shown.build(found, rungs, by_controller=by_controller, steerable=steerable(form.dims()))
     return {"what_if": shown, "missing": "" if shown.known else _no_history(past)}
 
 

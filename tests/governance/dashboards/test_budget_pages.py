@@ -148,6 +148,20 @@ def test_the_what_if_shows_what_the_typed_policy_would_have_done(people: dict[st
     assert "It would have moved and refused nothing in 3 periods" in calm
 
 
+def test_a_scope_that_no_route_can_tell_apart_is_only_told_about(people: dict[str, Client]) -> None:
+    page = text(people["lead"].post("/budgets/what-if", FORM | {"provider": "aws"}))
+    assert "It would have moved and refused nothing in 3 periods; it would have told people in 3." in page
+    assert "of this scope people are told, no more" in page
+
+
+def test_when_typing_pauses_the_loops_own_controller_is_asked(people: dict[str, Client]) -> None:
+    page = people["lead"].post("/budgets/what-if?by=controller", FORM)
+    assert "Chosen by the loop's own controller" in text(page).replace("&#x27;", "'")
+    assert "It would have acted in 3 of 3 periods" in text(page)
+    assert b"by=controller" not in page.content
+    assert b"by=controller" in people["lead"].post("/budgets/what-if", FORM).content
+
+
 def test_the_what_if_says_what_is_still_missing(people: dict[str, Client]) -> None:
     assert "Type a limit" in text(people["lead"].post("/budgets/what-if", FORM | {"amount": ""}))
     assert "is no time zone" in text(people["lead"].post("/budgets/what-if", FORM | {"zone": "Berlin"}))
