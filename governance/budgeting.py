@@ -304,11 +304,13 @@ def _nested(one: Budget, at: datetime, tree: TeamTree) -> Nested:
     )
 
 
-def _limits_within(nested: Sequence[Nested], by_id: Mapping[int, Budget]) -> dict[int, Decimal]:
+def _limits_within(
+    nested: Sequence[Nested], by_id: Mapping[int, Budget], known_parents: Mapping[int, int]
+) -> dict[int, Decimal]:
     """Child id -> what its limits, growth included, come to in its parent's period."""
     periods = {one.id: one.period for one in nested}
     found = {}
-    for child_id, parent_id in parents(nested).items():
+    for child_id, parent_id in known_parents.items():
         child = by_id[child_id]
         calendar, rule = calendar_of(child), rule_of(child)
         last = periods[parent_id].end.astimezone(calendar.tz).date() + timedelta(days=1)
@@ -326,7 +328,7 @@ class _Nesting:
         self._currencies = {one.pk: one.currency for one in standing}
         self._names = {one.pk: one.name for one in standing}
         self._parents = parents(nested)
-        self._excesses = excesses(nested, _limits_within(nested, by_id))
+        self._excesses = excesses(nested, _limits_within(nested, by_id, self._parents), self._parents)
 
     def parent_of(self, budget_id: int) -> int | None:
         parent = self._parents.get(budget_id)
@@ -511,9 +513,10 @@ def _check_room(changed: Budget, actor: Actor, now: datetime) -> None:
     tree = TeamTree.read()
     nested = [_nested(one, at, tree) for one in standing]
     by_id = {one.pk: one for one in standing}
-    limits = _limits_within(nested, by_id)
-    parent_id = parents(nested).get(changed.pk)
-    excess = excesses(nested, limits).get(parent_id) if parent_id is not None else None
+    around = parents(nested)
+    limits = _limits_within(nested, by_id, around)
+    parent_id = around.get(changed.pk)
+    excess = excesses(nested, limits, around).get(parent_id) if parent_id is not None else None
     if excess is None or parent_id is None or changed.pk not in excess.children_ids:
         return
     if actor.may(Action.EDIT_BUDGET, by_id[parent_id].team):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
+from itertools import combinations
 from zoneinfo import ZoneInfo
 
 from attribution.money import exact_sum, rounded
@@ -467,7 +468,9 @@ class Excess:
 
 def contains(outer: Nested, inner: Nested) -> bool:
     """Is everything that `inner` covers also covered by `outer`, strictly more than the other way round?"""
-    if outer.id == inner.id or outer.currency != inner.currency or outer.basis != inner.basis:
+    if outer.id == inner.id or len(outer.dims) > len(inner.dims):
+        return False
+    if outer.currency != inner.currency or outer.basis != inner.basis:
         return False
     return _covers(outer, inner) and not _covers(inner, outer)
 
@@ -485,15 +488,32 @@ def _covers(outer: Nested, inner: Nested) -> bool:
 
 def parents(budgets: Sequence[Nested]) -> dict[int, int]:
     """Child id -> id of the narrowest budget around it, of those whose periods overlap; ties: the lowest id."""
+    by_names: dict[tuple[str, str, Dims], list[Nested]] = {}
+    for one in budgets:
+        by_names.setdefault((one.currency, one.basis, _without_team(one)), []).append(one)
     found: dict[int, int] = {}
     for child in budgets:
-        around = [one for one in budgets if contains(one, child) and one.period.overlaps(child.period)]
+        # Only a budget that names a part of what the child names can lie around it.
+        candidates = (
+            one
+            for names in _subsets(_without_team(child))
+            for one in by_names.get((child.currency, child.basis, names), ())
+        )
+        around = [one for one in candidates if contains(one, child) and one.period.overlaps(child.period)]
         narrowest = [one for one in around if not any(contains(one, other) for other in around)]
         if narrowest:
-            found[child.id] = min(
-                narrowest, key=lambda one: (abs(one.period.duration - child.period.duration), one.id)
-            ).id
+            duration = child.period.duration
+            found[child.id] = min((abs(one.period.duration - duration), one.id) for one in narrowest)[1]
     return found
+
+
+def _without_team(one: Nested) -> Dims:
+    return tuple(pair for pair in one.dims if pair[0] != BudgetDimension.TEAM)
+
+
+def _subsets(dims: Dims) -> Iterator[Dims]:
+    for count in range(len(dims) + 1):
+        yield from combinations(dims, count)
 
 
 def limit_within(child: Nested, period: Period) -> Decimal:
@@ -513,17 +533,21 @@ def within_period(limits: Iterable[tuple[Period, Decimal]], period: Period) -> D
     return rounded(sum(parts, _ZERO), LIMIT_PLACES)
 
 
-def excesses(budgets: Sequence[Nested], limits_within: Mapping[int, Decimal] | None = None) -> dict[int, Excess]:
+def excesses(
+    budgets: Sequence[Nested],
+    limits_within: Mapping[int, Decimal] | None = None,
+    known_parents: Mapping[int, int] | None = None,
+) -> dict[int, Excess]:
     """Parent id -> by how much its children exceed it.
 
     Children that name the same dimensions are apart from each other and add up; of two such families the larger
     counts, because the same cost lies in both. limits_within: child id -> its limits summed over the parent's period,
-    where somebody knows it better than `limit_within`.
+    where somebody knows it better than `limit_within`. known_parents: what `parents` said, where it was asked before.
     """
     known = limits_within or {}
     by_id = {one.id: one for one in budgets}
     families: dict[int, dict[tuple[str, ...], list[Nested]]] = {}
-    for child_id, parent_id in parents(budgets).items():
+    for child_id, parent_id in (parents(budgets) if known_parents is None else known_parents).items():
         child = by_id[child_id]
         names = tuple(dimension for dimension, _ in child.dims)
         families.setdefault(parent_id, {}).setdefault(names, []).append(child)
