@@ -337,13 +337,18 @@ def first_currency(basis: Basis) -> str:
 
 
 def spent_of(scope: ForecastScope, forecast: StoredForecast, start: date) -> Decimal:
-    """What was spent in `scope` (or used, for tokens) from `start` to the day before the forecast begins.
+    """What was spent in `scope` (or used, for tokens) from `start` to the day before the forecast begins."""
+    return spent_between(scope, forecast, start, forecast.first_day)
 
-    Settled days by the bill, the others by their corrected estimates; days that nobody knows yet count as forecast.
+
+def spent_between(scope: ForecastScope, forecast: StoredForecast, start: date, end: date) -> Decimal:
+    """What was spent in `scope` on the days [start, end), in the forecast's currency and on its basis.
+
+    Settled days by the bill, the others by their corrected estimates.
     """
     is_cost = bool(forecast.currency)
     basis = Basis(forecast.basis) if is_cost else Basis.EFFECTIVE
-    rows = spend.daily(start, forecast.first_day, _BY, basis)
+    rows = spend.daily(start, end, _BY, basis)
     ratios, below = _ratios(basis), _below_on(forecast.first_day)
     total = Decimal(0)
     for row in rows:

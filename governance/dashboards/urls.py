@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from governance.dashboards import anomalies_page, changes_page, notifications_page, periods_page, views
+from governance.dashboards import anomalies_page, changes_page, forecasts_page, notifications_page, periods_page, views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.overview_page, name="overview"),
@@ -21,6 +21,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("anomalies", anomalies_page.anomaly_list, name="anomalies"),
     path("anomalies/<int:anomaly_id>", anomalies_page.anomaly_detail, name="anomaly"),
     path("anomalies/<int:anomaly_id>/triage", anomalies_page.anomaly_triage, name="anomaly-triage"),
+    path("forecasts", forecasts_page.forecasts_page, name="forecasts"),
+    path("forecasts/events", forecasts_page.add_event, name="forecast-event-add"),
+    path("forecasts/events/<int:event_id>/withdraw", forecasts_page.withdraw_event, name="forecast-event-withdraw"),
     path("changes", changes_page.changes, name="changes"),
     path("changes/<int:change_id>", changes_page.change, name="change"),
     path("changes/<int:change_id>/<str:action>", changes_page.act, name="change-act"),
