@@ -247,5 +247,6 @@ CELERY_BEAT_SCHEDULE = {
     "loop-tick": {"task": "governance.tick", "schedule": 60, "options": {"expires": 60}},
     "loop-look": {"task": "governance.control_tick", "schedule": 10, "options": {"expires": 10}},
     "watch-budgets": {"task": "governance.watch_budgets", "schedule": 60, "options": {"expires": 60}},
+    "forget-notifications": {"task": "governance.forget_notifications", "schedule": 24 * 3600},
     "sweep-lake": {"task": "attribution.sweep_lake", "schedule": 24 * 3600},
 }

@@ -23,7 +23,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from apprise import AppriseAsset, NotifyType
+from apprise import AppriseAsset, NotifyFormat, NotifyType
 from apprise.plugins import N_MGR
 from apprise.plugins.email import NotifyEmail
 from django.core.exceptions import ValidationError
@@ -398,14 +398,21 @@ logging.getLogger("apprise").addHandler(_Listener())
 
 def _send_by_apprise(target: Target, outgoing: Outgoing, network: Network, hand_over: HandOver) -> str:
     plugin = _plugin_for(target, outgoing)
+    title, body = outgoing.message.subject, _within(outgoing.message, plugin.body_maxlen - 220)
+    if target.kind == Channel.Kind.TEAMS:
+        # A card joins single lines, and reads [words](address) in its title as a link.
+        title = title.replace("[", "(").replace("]", ")")
+        body = re.sub(r"\n+", "\n\n", body)
     said: list[str] = []
     token = _said.set(said)
     try:
         with addresses.guarded(allow_private=network.allow_private) as guard:
             hand_over()
+            # Said to be text, it is escaped: a budget's name pings nobody and hides no link.
             went = plugin.notify(
-                title=outgoing.message.subject,
-                body=_within(outgoing.message, plugin.body_maxlen - len(outgoing.message.subject) - 8),
+                title=title,
+                body=body,
+                body_format=NotifyFormat.TEXT,
                 notify_type=NotifyType(outgoing.message.severity),
             )
     finally:

@@ -6,6 +6,7 @@ Called every few seconds by the clock, from any number of workers. Not here: how
 import json
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -141,8 +142,9 @@ def _deliver(claim: Claim, silent: set[str], clock: Clock) -> int:
     except ClaimLost:
         raise
     except Exception as error:
-        # A defect of ours: it must not stop the other deliveries. Its text may hold an address, so only its type.
-        logger.error("delivery %s failed: %s", delivery.pk, type(error).__name__)
+        # A defect of ours: it must not stop the other deliveries. Its text may hold an address: only type and place.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("delivery %s failed: %s\n%s", delivery.pk, type(error).__name__, where)
         claim.retry(f"an error in Weir itself ({type(error).__name__}): the worker's log says which", clock())
         return 0
     claim.sent(clock(), note)

@@ -23,6 +23,8 @@ from governance.notifications.recipients import Recipient, recipients
 # and hands nothing over.
 LEASE = timedelta(minutes=1)
 MAX_ATTEMPTS = 12
+# Longer than any period whose events might be told again under the same key.
+KEPT_FOR = timedelta(days=400)
 _FIRST_WAIT = timedelta(seconds=10)
 _LONGEST_WAIT = timedelta(minutes=30)
 _KEY_LENGTH = 200
@@ -179,6 +181,15 @@ def requeue(delivery_id: int, states: Collection[str], now: datetime) -> bool:
             error="",
         )
     )
+
+
+def forget(now: datetime) -> int:
+    """Delete what was told more than KEPT_FOR ago, with its deliveries; returns how many notifications."""
+    open_ones = Delivery.objects.filter(state__in=(State.WAITING, State.SENDING))
+    old = Notification.objects.filter(created_at__lt=now - KEPT_FOR).exclude(deliveries__in=open_ones)
+    count = old.count()
+    old.delete()
+    return count
 
 
 def bundle(notification: Notification, to: Recipient, parts: Collection[int], now: datetime) -> Delivery:

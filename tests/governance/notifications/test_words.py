@@ -8,9 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import requests
 from django.core.checks import run_checks
 from hypothesis import given
 from hypothesis import strategies as st
@@ -281,6 +283,22 @@ def test_apprise_hands_over_to_the_service_with_our_words(
         assert request.json["dedup_key"] == "k" * 32
 
 
+def test_a_budgets_name_pings_nobody_and_hides_no_link(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    _redirect_services(monkeypatch, hook)
+    told = Told(
+        Kind.BUDGET_CROSSED, "<!channel> [go](https://evil.org)", {"budget": "<!here> <https://evil.org|go>"}, "/b"
+    )
+    outgoing = Outgoing(messages.compose(told, "https://w"), "k" * 32, {})
+    for kind, address in (("slack", SLACK), ("teams", channels.checked("teams", TEAMS)[0])):
+        channels.send(Target(kind, address), outgoing, network(), hand_over=lambda: None, now=NOW)
+
+    slack, teams = (json.dumps(request.json) for request in hook.requests)
+    assert "<!" not in slack
+    assert "<https" not in slack
+    assert "[go](" not in teams
+    assert "Budget:   <\\\\!here" in teams
+
+
 @pytest.mark.parametrize(("status", "retryable"), [(404, False), (403, False), (429, True), (503, True)])
 def test_a_services_refusal_says_whether_to_try_again(
     hook: Hook, monkeypatch: pytest.MonkeyPatch, status: int, retryable: bool
@@ -397,6 +415,17 @@ def test_a_worker_that_lost_its_lease_does_not_hand_over(make_channel: MakeChann
     assert len(hook.requests) == 1
 
 
+def test_what_is_old_is_forgotten_unless_it_is_still_on_its_way(make_channel: MakeChannel, clock: Clock) -> None:
+    make_channel("webhook", "https://example.org/")
+    tell(event())
+    tell(event(once_key="2"))
+    Delivery.objects.filter(notification__once_key="2").update(state="sent")
+
+    assert outbox.forget(NOW + timedelta(days=400)) == 0
+    assert outbox.forget(NOW + timedelta(days=401)) == 1
+    assert [one.notification.once_key for one in Delivery.objects.all()] == [event().once_key]
+
+
 def test_two_workers_never_claim_one_row(make_channel: MakeChannel, clock: Clock) -> None:
     make_channel("webhook", "https://example.org/")
     tell(event())
@@ -418,4 +447,9 @@ def _redirect_services(monkeypatch: pytest.MonkeyPatch, hook: Hook) -> None:
     from apprise.plugins import pagerduty, slack
 
     monkeypatch.setattr(slack.NotifySlack, "webhook_url", hook.url)
+    post = requests.post
+    monkeypatch.setattr(
+        "apprise.plugins.workflows.requests.post",
+        lambda url, **more: post(hook.url if "logic.azure" in url else url, **more),
+    )
     monkeypatch.setattr(pagerduty, "PAGERDUTY_API_LOOKUP", dict.fromkeys(pagerduty.PAGERDUTY_API_LOOKUP, hook.url))
