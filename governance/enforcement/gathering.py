@@ -10,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
 import numpy as np
+from django.db.models import Q
 
 from attribution import spend
 from attribution.scope import EVERYTHING
@@ -156,24 +157,24 @@ def _ages(now: datetime) -> tuple[timedelta | None, timedelta | None]:
 
 
 def _held(view: BudgetView, state: BudgetState, now: datetime) -> str:
-    """Somebody said no lately: then the loop waits, unless a hard limit is passed."""
+    """A person said no lately: then the loop waits, unless a hard limit is passed.
+
+    What a guard took back by itself is tried again when the rails of the layer below say so.
+    """
     if view.hard and view.consumed >= view.limit:
         return ""
-    no = (ChangeSet.Status.REJECTED, ChangeSet.Status.ROLLED_BACK)
+    status = ChangeSet.Status
+    no = (status.REJECTED, status.ROLLED_BACK)
+    by_a_person = Q(status=status.REJECTED) | Q(status=status.ROLLED_BACK, rollbacks__proposed_by_id__isnull=False)
     found = ChangeSet.objects.filter(
-        reference__in=references(view.id),
-        status__in=no,
-        proposed_at__gte=max(now - 2 * RESPECT, state.period_start),
-        transitions__after__in=no,
-        transitions__at__gt=now - RESPECT,
+        by_a_person, reference__in=references(view.id), proposed_at__gte=max(now - 2 * RESPECT, state.period_start)
     )
     last = found.order_by("-id").first()
-    if last is None:
+    step = None if last is None else last.transitions.filter(after__in=no).order_by("-id").first()
+    if last is None or step is None or step.at <= now - RESPECT:
         return ""
-    what = "refused" if last.status == ChangeSet.Status.REJECTED else "rolled back"
-    step = last.transitions.filter(after__in=no).order_by("-id").first()
-    since = step.at if step is not None else last.proposed_at
-    return f"{last.name} was {what}; the loop leaves this budget alone until {since + RESPECT:%d %b %H:%M} UTC"
+    what = "refused" if last.status == status.REJECTED else "rolled back"
+    return f"{last.name} was {what}; the loop leaves this budget alone until {step.at + RESPECT:%d %b %H:%M} UTC"
 
 
 def reference(budget_id: int) -> str:
