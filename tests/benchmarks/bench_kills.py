@@ -152,10 +152,12 @@ class Bench:
             self.chance.shuffle(order)
             for victim in order:
                 self._act()
-                if victim == "worker" and self.chance.random() < 0.7:
-                    # In the middle of a push, where it hurts most.
-                    self._until_claimed(3.0)
-                time.sleep(self.chance.uniform(0.0, 0.6))
+                if victim == "worker":
+                    # In the middle of a push, where it hurts most; or just after one.
+                    self._until_pushing(25.0)
+                    time.sleep(self.chance.choice((self.chance.uniform(0.0, 0.5), self.chance.uniform(0.5, 3.0))))
+                else:
+                    time.sleep(self.chance.uniform(0.0, 0.6))
                 self.kill(victim)
                 self._look()
             lasted = time.monotonic() - started
@@ -169,14 +171,19 @@ class Bench:
 
         from routing import selectors, services
         from routing.desired import Route, Tier
+        from routing.models import ChangeSet
 
-        if self.chance.random() < 0.25:
+        if self.chance.random() < 0.15:
             answer = self.post("/api/v1/orchestrators/edge/rollback", {"generation": self.chance.randint(1, 3)})
             if answer is not None and "id" in answer:
                 self.asked.append(answer["id"])
             return
+        waiting = set(ChangeSet.objects.filter(status="approved").values_list("team", flat=True))
+        free = [each for each in ("search", "fraud") if each not in waiting]
+        if not free or None in waiting:
+            return
         state = selectors.standing_state("edge")
-        team = self.chance.choice(("search", "fraud"))
+        team = self.chance.choice(free)
         share = self.chance.randrange(450_000, 600_000, 1000)
         tier = Tier.of({self.names[0]: share, self.names[1]: 1_000_000 - share})
         routes = tuple(each for each in state.routes if each.team != team)
@@ -291,11 +298,15 @@ class Bench:
 
         return standing_state("edge")
 
-    def _until_claimed(self, seconds: float) -> None:
+    def _until_pushing(self, seconds: float) -> None:
+        """Until a worker that lives holds a push."""
+        from django.utils import timezone
+
         from routing.models import PushOutbox
 
+        begun = timezone.now()
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not PushOutbox.objects.filter(state="claimed").exists():
+        while time.monotonic() < end and not PushOutbox.objects.filter(claimed_at__gte=begun).exists():
             time.sleep(0.005)
 
     def until(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
@@ -321,7 +332,8 @@ class Bench:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code >= 500:
-                self.lies.append(f"{request.full_url} answers {error.code}")
+                why = (self.home / "web.log").read_text()[-1500:]
+                self.lies.append(f"{request.full_url} answers {error.code}: {why}")
             error.close()
             return None
         except (OSError, ValueError):
