@@ -14,7 +14,7 @@ from governance.budgeting import BudgetView
 from governance.enforcement.codec import Unfit, from_json, to_json
 from governance.enforcement.policy import mistakes
 from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
-from governance.models import Budget, BudgetControl, Decision, PolicyVersion
+from governance.models import Budget, BudgetControl, Decision, PolicyVersion, SteeredRoute
 
 # What holds for a budget that nobody wrote a policy for: people are told, traffic is left alone.
 TELL_ONLY = (Step(Rung.NOTIFY, Measure.ACTUAL, 800_000, 750_000, Approval.NONE),)
@@ -71,14 +71,23 @@ def newest_decision(budget_id: int) -> Decision | None:
     return Decision.objects.filter(budget_id=budget_id).order_by("-id").prefetch_related("changes").first()
 
 
-def active_rungs(views: Iterable[BudgetView]) -> dict[int, Rung]:
-    """budget id -> the farthest rung past telling that the loop has in force for its current period."""
+@dataclass(frozen=True)
+class InForce:
+    """The farthest rung past telling that a budget's policy lets the loop use now; acting: traffic is steered by it."""
+
+    rung: Rung
+    acting: bool
+
+
+def rungs_in_force(views: Iterable[BudgetView]) -> dict[int, InForce]:
+    """budget id -> what is in force for its current period, where that is more than telling."""
     starts = {view.id: view.period_start for view in views}
-    found: dict[int, Rung] = {}
+    steered = set(SteeredRoute.objects.filter(budget_id__in=starts).values_list("budget_id", flat=True))
+    found: dict[int, InForce] = {}
     for row in BudgetControl.objects.filter(budget_id__in=starts):
         rungs = [Rung.of(key) for key, since in row.active if datetime.fromisoformat(since) >= starts[row.budget_id]]
         if rungs and max(rungs) > Rung.NOTIFY:
-            found[row.budget_id] = max(rungs)
+            found[row.budget_id] = InForce(max(rungs), row.budget_id in steered)
     return found
 
 

@@ -42,7 +42,6 @@ from governance.enforcement.whatif import Controller, Span
 from governance.policies import (
     Seen,
     StalePolicy,
-    active_rungs,
     change_budget,
     copy_budget,
     create_budget,
@@ -50,6 +49,7 @@ from governance.policies import (
     newest_decision,
     policy_history,
     policy_of,
+    rungs_in_force,
 )
 from governance.replays import KnownPast, cheaper_models, known_past, replayed_spans, steerable, what_if
 from governance.selectors import catalogue_names
@@ -73,7 +73,7 @@ def budget_list(request: HttpRequest) -> HttpResponse:
     """Every budget that the reader may see, the tightest first."""
     views = budgeting.budgets(scope_of(request), timezone.now())
     context = frame(request, page="budgets") | {
-        "rows": budgets_shown.rows(views, catalogue_names(), today_of(), active_rungs(views)),
+        "rows": budgets_shown.rows(views, catalogue_names(), today_of(), rungs_in_force(views)),
         "lead": budgets_shown.lead(views),
         "currencies": sorted({view.currency for view in views}),
         "exceeding": [view for view in views if view.exceeds_parent],
@@ -107,7 +107,7 @@ def budget_detail(request: HttpRequest, budget_id: int) -> HttpResponse:
     today = today_of()
     context = frame(request, page="budgets") | {
         "view": view,
-        "row": budgets_shown.row(view, names, today, active_rungs([view]).get(view.id)),
+        "row": budgets_shown.row(view, names, today, rungs_in_force([view]).get(view.id)),
         "covers": budgets_shown.covers(view.dims, names),
         "calendar": budgets_shown.calendar_words(view.draft),
         "facts": _facts(view, today),

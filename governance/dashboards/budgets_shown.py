@@ -16,6 +16,7 @@ from governance.dashboards import formats, labels
 from governance.dashboards.budget_form import RUNG_WORDS, percent_of
 from governance.dashboards.shown import Shown, exact_money, shown_money
 from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
+from governance.policies import InForce
 
 NO_FORECAST = "No forecast was made for this scope yet: it is fitted every night"
 # A bullet is 420 x 34; the limit stands at one place in every row, and what runs over it has room to the right.
@@ -107,14 +108,14 @@ class Change:
 
 
 def rows(
-    views: Iterable[BudgetView], names: Mapping[str, str], today: date, active: Mapping[int, Rung]
+    views: Iterable[BudgetView], names: Mapping[str, str], today: date, active: Mapping[int, InForce]
 ) -> list[BudgetRow]:
-    """The tightest first. active: budget id -> the rung that the loop has in force."""
+    """The tightest first. active: budget id -> what the loop has in force."""
     ordered = sorted(views, key=lambda view: (_tightness(view), view.name))
     return [row(view, names, today, active.get(view.id)) for view in ordered]
 
 
-def row(view: BudgetView, names: Mapping[str, str], today: date, active: Rung | None = None) -> BudgetRow:
+def row(view: BudgetView, names: Mapping[str, str], today: date, active: InForce | None = None) -> BudgetRow:
     """A budget in one line."""
     tag, state = TAGS[view.state]
     forecast = view.forecast
@@ -136,7 +137,7 @@ def row(view: BudgetView, names: Mapping[str, str], today: date, active: Rung | 
         words=outlook(view, today),
         days_left=days_left(view),
         hard=view.hard,
-        active=f"{active.words} active" if active else "",
+        active=_in_force(active),
     )
 
 
@@ -379,6 +380,12 @@ def _x(amount: Decimal, limit: Decimal) -> float:
 
 def _after(view: BudgetView) -> date:
     return date.fromordinal(view.last_day.toordinal() + 1)
+
+
+def _in_force(found: InForce | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.rung.words} {'active' if found.acting else 'permitted'}"
 
 
 def _listed(names: Sequence[str]) -> str:
