@@ -34,9 +34,8 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(status))
             return
-        self.stdout.write(
-            f"enforcement {'is stopped' if status['frozen'] else 'is on'}, last tick {status['last_tick']}"
-        )
+        tick = f"last decision {status['last_tick']}" if status["last_tick"] else "the loop has not decided yet"
+        self.stdout.write(f"enforcement {'is stopped' if status['frozen'] else 'is on'}; {tick}")
         for each in status["orchestrators"]:
             drift = f", drift: {'; '.join(each['drift'])}" if each["drift"] else ""
             self.stdout.write(f"{each['name']}: generation {each['generation']}, {each['state']}{drift}")
