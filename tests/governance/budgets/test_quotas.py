@@ -1,11 +1,13 @@
 """Quotas and their use: by team, key and model, over all clouds or one, a minute, a day or a month."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from attribution.actors import Forbidden
+from attribution.ingest_telemetry import ingest_telemetry
 from attribution.models import AuditEntry
 from attribution.scope import EVERYTHING
 from governance import quotas
@@ -94,3 +96,48 @@ def test_each_manages_the_quotas_of_their_teams(people: People, lake: Path) -> N
         quotas.archive_quota(made.id, 1, actor=people.member, now=NOW)
     quotas.archive_quota(made.id, 1, actor=people.lead, now=NOW)
     assert quotas.quotas(EVERYTHING, NOW) == []
+
+
+def _requests(tmp_path: Path) -> Path:
+    """12:00 to 12:02: 100, 70 and 200 tokens of search; 5 of ads at 12:02."""
+    lines = [
+        ("a", "2026-05-20T12:00:10Z", "search", 100),
+        ("b", "2026-05-20T12:01:10Z", "search", 30),
+        ("c", "2026-05-20T12:01:50Z", "search", 40),
+        ("d", "2026-05-20T12:02:20Z", "search", 200),
+        ("e", "2026-05-20T12:02:30Z", "ads", 5),
+    ]
+    file = tmp_path / "calls.ndjson"
+    file.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "request_id": key,
+                    "completed_at": at,
+                    "provider": "aws",
+                    "request_model": "claude-sonnet-4.5",
+                    "team": team,
+                    "input_tokens": tokens,
+                    "output_tokens": 0,
+                }
+            )
+            + "\n"
+            for key, at, team, tokens in lines
+        )
+    )
+    return file
+
+
+def test_a_minute_quota_shows_the_last_minute_and_the_peak(people: People, lake: Path, tmp_path: Path) -> None:
+    ingest_telemetry([_requests(tmp_path)], source="test")
+    now = datetime(2026, 5, 20, 12, 2, 25, tzinfo=UTC)
+    made = quotas.create_quota(QuotaDraft("tokens", "minute", 60, team="search"), actor=people.owner, now=now)
+    # The minute that runs is not whole yet.
+    assert (made.used, made.peak, made.state) == (70, 100, QuotaState.EXHAUSTED)
+    later = quotas.quota(EVERYTHING, made.id, now + timedelta(minutes=1))
+    assert (later.used, later.peak) == (200, 200)
+    requests = quotas.create_quota(QuotaDraft("requests", "minute", 60), actor=people.owner, now=later.resets_at)
+    assert (requests.used, requests.peak) == (2, 2)
+    # Today's use is known from telemetry before anything has an owner.
+    today = quotas.create_quota(QuotaDraft("tokens", "day", 600, team="products"), actor=people.owner, now=now)
+    assert today.used == 375
