@@ -210,6 +210,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES = {
     "routing.*": {"queue": "loop"},
     "governance.tick": {"queue": "loop"},
+    # A long fit or attribution must not hold up a message.
+    "governance.deliver_notifications": {"queue": "loop"},
     "governance.control_tick": {"queue": "loop"},
 }
 CELERY_BEAT_SCHEDULE = {
