@@ -107,7 +107,7 @@ class ImportBody(Body):
     check_only = serializers.BooleanField(required=False)
 
 
-class ForecastAnswer(serializers.Serializer[None]):
+class BudgetForecastAnswer(serializers.Serializer[None]):
     p2_5 = ExactField("", allow_null=False)
     p10 = ExactField("", allow_null=False)
     p50 = ExactField("the middle", allow_null=False)
@@ -117,12 +117,12 @@ class ForecastAnswer(serializers.Serializer[None]):
     made_at = serializers.DateTimeField(allow_null=True)
 
 
-class CrossingAnswer(serializers.Serializer[None]):
+class BudgetCrossingAnswer(serializers.Serializer[None]):
     date = serializers.DateField(allow_null=True, help_text="when the middle forecast passes the limit; null: not")
     probability = serializers.FloatField(help_text="that the period's total passes the limit, 0 to 1")
 
 
-class ExcessAnswer(serializers.Serializer[None]):
+class BudgetExcessAnswer(serializers.Serializer[None]):
     limit = ExactField("its own limit", allow_null=False)
     children = ExactField("what the budgets within it allow together", allow_null=False)
     by = ExactField("the difference", allow_null=False)
@@ -160,12 +160,12 @@ class BudgetAnswer(serializers.Serializer[None]):
     burn_per_day = ExactField("mean of the last seven whole days", allow_null=False)
     days_left = ExactField("of the period", allow_null=False)
     runs_out_at = serializers.DateTimeField(allow_null=True, help_text="at burn_per_day; null: not in this period")
-    forecast = ForecastAnswer(allow_null=True, help_text="of the period's total; null: none was made")
-    crossing = CrossingAnswer(allow_null=True)
+    forecast = BudgetForecastAnswer(allow_null=True, help_text="of the period's total; null: none was made")
+    crossing = BudgetCrossingAnswer(allow_null=True)
     state = serializers.ChoiceField(choices=list(BudgetStatus))
     parent_id = serializers.IntegerField(allow_null=True, help_text="the budget around it, where you may see that")
     exceeds_parent = serializers.CharField(allow_blank=True, help_text="in words; '': it doesn't")
-    children_exceed = ExcessAnswer(allow_null=True)
+    children_exceed = BudgetExcessAnswer(allow_null=True)
     starts_on = serializers.DateField()
     ends_on = serializers.DateField(allow_null=True)
     growth_ppm = serializers.IntegerField()
