@@ -427,9 +427,11 @@ class _Run:
         if not used:
             return ReplayDay(day, actual, actual, (), 0, 0)
         saved, moved, refused, rungs = ZERO, 0, 0, set[Rung]()
+        rest = self.past.expected(day, self.span.end)
+        ways = tuple(self._way(each) for each in used)
         for tick in range(self.ticks):
             now = _midnight(day) + timedelta(hours=24 * tick / self.ticks)
-            answer, situation = self._tick(now, day, tick, used)
+            answer, situation = self._tick(now, tick, rest, ways)
             part, moved_part, refused_part = self._effect(answer, used)
             saved, moved, refused = saved + part, moved + moved_part, refused + refused_part
             rungs |= situation.rungs
@@ -438,8 +440,11 @@ class _Run:
         saved = saved.quantize(MICRO, ROUND_HALF_EVEN)
         return ReplayDay(day, actual, actual - saved, tuple(sorted(rungs)), moved, refused)
 
-    def _tick(self, now: datetime, day: date, tick: int, used: Sequence[Used]) -> tuple[Answer, Situation]:
-        rest = self.past.expected(day, self.span.end)
+    def _tick(
+        self, now: datetime, tick: int, rest: tuple[float, float] | None, ways: tuple[Way, ...]
+    ) -> tuple[Answer, Situation]:
+        """rest: (cost, movable part) that the morning expected of the days from this one on; ways: today's traffic."""
+        day = now.date()
         gone = tick / self.ticks / max(1, (self.span.end - day).days)
         rest_cost, rest_movable = (rest[0] * (1 - gone), rest[1] * (1 - gone)) if rest else (0.0, 0.0)
         expected = self.state.consumed + _money(rest_cost) if rest else None
@@ -460,7 +465,7 @@ class _Run:
             spent=float(self.state.consumed),
             rest_fixed=max(0.0, rest_cost - rest_movable),
             rest_movable=rest_movable,
-            ways=tuple(self._way(each) for each in used),
+            ways=ways,
         )
         acts = rungs & {Rung.PREFER_CHEAPER, Rung.SMALLER_MODEL, Rung.THROTTLE, Rung.STOP}
         return (self.choose(situation) if acts else Answer()), situation
