@@ -228,6 +228,7 @@ def problems(state: DesiredState) -> list[Problem]:
         *_twice("route", (_route_name(each) for each in state.routes)),
         *_twice("block", (_block_name(each) for each in state.blocks)),
         *_twice("quota", (_quota_name(each) for each in state.quotas)),
+        *_twice("residency rule", (_rule_name(each) for each in state.residency_rules)),
         *_quota_problems(state),
         *residency_problems(state),
     ]
@@ -445,10 +446,11 @@ def _quotas(state: DesiredState) -> dict[str, Quota]:
 
 
 def _rules(state: DesiredState) -> dict[str, str]:
-    return {
-        f"{each.team or 'every team'}/{each.model or 'every model'}": ", ".join(sorted(each.allowed))
-        for each in state.residency_rules
-    }
+    return {_rule_name(each): ", ".join(sorted(each.allowed)) for each in state.residency_rules}
+
+
+def _rule_name(each: ResidencyRule) -> str:
+    return f"{each.team or 'every team'}/{each.model or 'every model'}"
 
 
 def _target_words(each: Target) -> str:
