@@ -20,6 +20,7 @@ from attribution.ingest_telemetry import ingest_telemetry
 from attribution.models import Team
 from attribution.services import attribute
 from attribution.simulator.run import Plan, months_before, simulate
+from governance.forecast_fits import fit_forecasts, judge_forecasts
 from governance.identity.services import create_person
 from governance.models import Role, User
 
@@ -80,6 +81,9 @@ def load(home: Path, *, today: date, now: datetime, say: Say, months: int = MONT
     ingest_telemetry([str(folder / "telemetry")], SOURCE)
     say("attributing")
     attribute()
+    say("fitting forecasts")
+    fit_forecasts(now)
+    judge_forecasts(now)
     make_people(now, password_of(home))
     _write_marker(home, {"loaded_at": now.isoformat(), "until": _until(folder)})
     return True

@@ -9,7 +9,7 @@ Both can run again: another run of a night is another row, and the newest counts
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from attribution import spend
 from attribution.models import Price
+from attribution.periods import Period
 from attribution.pricing.book import PriceBook, Quote
 from attribution.pricing.store import load_book
 from attribution.queries import Dimension
 from attribution.spend import SpendRow
 from attribution.vocabulary import Basis
+from governance.budget_figures import Asked, consumptions, learn
 from governance.forecasting import backtest, bets
 from governance.forecasting.events import MILLION, EventKind, KnownEvent
 from governance.forecasting.fitting import METHOD, Night, fit_night, kept_scopes, summed
@@ -67,6 +69,8 @@ class _Read:
 
 def fit_forecasts(now: datetime, *, bases: Sequence[Basis] | None = None) -> Fitted:
     """Fit what there is history of, on the bases that budgets use; keep it in one transaction a run."""
+    # What settled days teach about estimates comes first: histories are corrected by it.
+    learn(now)
     tree, events = TeamTree.read(), known_events()
     fingerprint = spend.fingerprint()
     nights: list[tuple[ForecastRun, Night, Below]] = []
@@ -344,25 +348,22 @@ def spent_of(scope: ForecastScope, forecast: StoredForecast, start: date) -> Dec
 def spent_between(scope: ForecastScope, forecast: StoredForecast, start: date, end: date) -> Decimal:
     """What was spent in `scope` on the days [start, end), in the forecast's currency and on its basis.
 
-    Settled days by the bill, the others by their corrected estimates.
+    As budgets count it: settled days by the bill, the others by corrected estimates and what has none by its last cost.
     """
-    is_cost = bool(forecast.currency)
-    basis = Basis(forecast.basis) if is_cost else Basis.EFFECTIVE
-    rows = spend.daily(start, end, _BY, basis)
-    ratios, below = _ratios(basis), _below_on(forecast.first_day)
-    total = Decimal(0)
-    for row in rows:
-        if is_cost and row.currency != forecast.currency:
-            continue
-        if not scope.contains(dict(zip(LEAF_FIELDS, row.group, strict=True)), below):
-            continue
-        if not is_cost:
-            total += row.metered_tokens or 0
-            continue
-        place = row.group[LEAF_FIELDS.index("provider")] or "", row.group[LEAF_FIELDS.index("model")] or ""
-        ratio = ratios.get(place, ratios.get((place[0], "*"), 1.0))
-        total += (row.cost or 0) + (row.estimated_cost or 0) * Decimal(repr(ratio))
-    return total.quantize(Decimal("0.000001"))
+    if end <= start:
+        return Decimal(0)
+    if not forecast.currency:
+        return _tokens_between(scope, start, end)
+    first, last = (datetime.combine(day, time(), UTC) for day in (start, end))
+    asked = Asked(scope.dims, Basis(forecast.basis), forecast.currency, Period(first, last))
+    return consumptions([asked], last)[asked].consumed.quantize(Decimal("0.000001"))
+
+
+def _tokens_between(scope: ForecastScope, start: date, end: date) -> Decimal:
+    below = _below_on(end)
+    rows = spend.daily(start, end, _BY, Basis.EFFECTIVE)
+    mine = [row for row in rows if scope.contains(dict(zip(LEAF_FIELDS, row.group, strict=True)), below)]
+    return Decimal(sum(row.metered_tokens or 0 for row in mine))
 
 
 # --- the price book's schedule ---

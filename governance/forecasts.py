@@ -90,7 +90,7 @@ def forecast_for(
     if run is None:
         return None
     if run["has_misses"]:
-        return _summed(run["id"], scope)
+        return _summed(run["id"], run["made_at"], scope)
     kept = KeptForecast.objects.select_related("run").filter(run_id=run["id"], scope_key=scope.key).first()
     return None if kept is None else _kept(kept)
 
@@ -177,9 +177,12 @@ def calibration_of(night: Night, below: Below) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=16)
-def night_of(run_id: int) -> tuple[Night, dict[str, frozenset[str]]]:
-    """A run as the fit left it, and who was below whom then. A run never changes."""
-    run = ForecastRun.objects.get(pk=run_id)
+def night_of(run_id: int, made_at: datetime) -> tuple[Night, dict[str, frozenset[str]]]:
+    """A run as the fit left it, and who was below whom then. A run never changes, so it is read once a process.
+
+    made_at: part of what it is known by, should a database come back from a backup and number anew.
+    """
+    run = ForecastRun.objects.get(pk=run_id, made_at=made_at)
     leaves = tuple(Leaf(**dict(zip(LEAF_FIELDS, one, strict=True))) for one in run.leaves)
     calibration = run.calibration
     night = Night(
@@ -199,19 +202,25 @@ def night_of(run_id: int) -> tuple[Night, dict[str, frozenset[str]]]:
     return night, {team: frozenset(members) for team, members in calibration["below"].items()}
 
 
+def forget_read() -> None:
+    """Forget what this process has read; for tests, whose databases number anew."""
+    night_of.cache_clear()
+    _summed.cache_clear()
+
+
 def _newest(measure: str, currency: str, basis: str, as_of: datetime | None) -> dict[str, Any] | None:
     runs = ForecastRun.objects.filter(measure=measure)
     if measure == COST:
         runs = runs.filter(currency=currency, basis=basis)
     if as_of is not None:
         runs = runs.filter(made_at__lte=as_of)
-    found = runs.order_by("-made_at", "-id").values("id", "misses_dropped").first()
-    return None if found is None else {"id": found["id"], "has_misses": not found["misses_dropped"]}
+    found = runs.order_by("-made_at", "-id").values("id", "made_at", "misses_dropped").first()
+    return None if found is None else {**found, "has_misses": not found["misses_dropped"]}
 
 
 @lru_cache(maxsize=4096)
-def _summed(run_id: int, scope: ForecastScope) -> StoredForecast | None:
-    night, below = night_of(run_id)
+def _summed(run_id: int, made_at: datetime, scope: ForecastScope) -> StoredForecast | None:
+    night, below = night_of(run_id, made_at)
     if not any(scope.contains(leaf.values, below) for leaf in night.leaves):
         return None
     run = ForecastRun.objects.defer("paths", "misses", "leaves", "leaf_days", "leaf_events", "calibration").get(

@@ -28,6 +28,9 @@ STEP = 0.1
 ENOUGH = 60
 # The guess is a normal distribution of the mean miss, this much wider: nothing is known yet.
 GUESS_WIDER = 1.5
+# So many stretches of the horizon's length, one after the other, must lie behind the scores before misses above and
+# below are told apart: a few overlapping ones may all have missed to one side.
+ENOUGH_STRETCHES = 3
 _MEAN_TO_SIGMA = 1.2533
 # Scores past this say that the scale was wrong, not that the world is wide.
 _LARGEST_SCORE = 50.0
@@ -120,6 +123,7 @@ class Conformal:
 
     def __init__(self, step: float = STEP) -> None:
         self._scores: list[list[tuple[Groups, Floats]]] = [[] for _ in HORIZONS]
+        self._days: list[list[int]] = [[] for _ in HORIZONS]
         self._aim = np.tile(np.array(LEVELS), (len(HORIZONS), 1))
         self._pending: list[_Pending] = []
         self._step = step
@@ -155,6 +159,15 @@ class Conformal:
         below = (scores[:, None] <= pending.used[groups, number]).mean(0)
         self._aim[number] = np.clip(self._aim[number] + self._step * (np.array(LEVELS) - below), 0.001, 0.999)
         self._scores[number].append((groups, scores))
+        self._days[number].append(pending.day)
+
+    def _quantiles_of(self, number: int, scores: Floats) -> Floats:
+        """(LEVELS): the scores' quantiles, as far above 0 as below it where too few stretches were seen."""
+        days = self._days[number]
+        aim = self._aim[number]
+        if 1 + (max(days) - min(days)) / HORIZONS[number] >= ENOUGH_STRETCHES:
+            return np.asarray(np.quantile(scores, aim))
+        return np.asarray(np.sign(aim - 0.5) * np.quantile(np.abs(scores), np.abs(2 * aim - 1)))
 
     def quantiles(self) -> Quantiles:
         """Of the scores so far."""
@@ -168,10 +181,9 @@ class Conformal:
             for group in range(GROUPS):
                 mine = scores[groups == group]
                 seen[group, number] = len(mine)
-                if len(mine) >= ENOUGH:
-                    offsets[group, number] = np.quantile(mine, self._aim[number])
-                elif len(scores) >= ENOUGH:
-                    offsets[group, number] = np.quantile(scores, self._aim[number])
+                if len(mine) >= ENOUGH or len(scores) >= ENOUGH:
+                    used = mine if len(mine) >= ENOUGH else scores
+                    offsets[group, number] = self._quantiles_of(number, used)
                 else:
                     # A long horizon nobody has lived through yet: what is known of the next shorter one.
                     offsets[group, number] = (

@@ -9,12 +9,18 @@ from django.test import Client
 
 from attribution.lake.serving import build_serving_file
 from attribution.models import Placement, Team
+from governance.forecasts import forget_read
 from governance.identity import services
 from governance.models import Membership, Role, User
 from tests.attribution.serving_lake import publish_lake, rollup
 
 NOW = datetime(2026, 5, 20, 2, 30, tzinfo=UTC)
 FIRST = date(2026, 3, 21)
+
+
+@pytest.fixture(autouse=True)
+def nothing_read() -> None:
+    forget_read()
 
 
 @pytest.fixture

@@ -82,6 +82,16 @@ def test_a_team_that_uses_more_of_everything_is_one_finding_of_the_team() -> Non
     assert found.cause == (("team", "team5"), ("provider", "aws"))
 
 
+def test_a_leaf_that_fell_has_no_part_in_what_rose() -> None:
+    jump = {(team, "large", "aws"): 150.0 for team in NINE}
+
+    (found,) = told(everybody(), {**jump, ("team7", "large", "aws"): 60.0})
+
+    assert found.cause == (("model", "large"), ("provider", "aws"))
+    assert {each.leaf[0] for each in found.leaves} == set(NINE) - {"team7"}
+    assert found.excess == 8 * 50
+
+
 def test_what_has_no_owner_is_told_too() -> None:
     usual = {**everybody(), (None, "large", "aws"): 50.0}
 
