@@ -272,7 +272,10 @@ def _last_mile(inputs: ControlInputs, links: Links, settled: _Settling, at: int,
     cheaper = _cost(links, cells.menu[which], cheapest) < _cost(links, cells.menu[which], shares[which]) - 1e-12
     shares[which[cheaper]] = cheapest[cheaper]
     need = _cost(links, cells.menu[which], shares[which]) * usd * rails.burst
-    _refuse(shares, which, _by_priority(need, settled.inside[which], cells.weight[which], left))
+    admitted = _by_priority(need, settled.inside[which], cells.weight[which], left)
+    # Nothing is refused wholly without the right to stop.
+    least = 0.0 if budget.may_stop else 1 - rails.most_refused
+    _refuse(shares, which, np.maximum(admitted, least))
 
 
 def _rates(rate: Floats, shares: Floats) -> Floats:

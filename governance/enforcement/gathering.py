@@ -4,10 +4,11 @@
 steered is left out and counted: cost of models that no orchestrator routes, and scopes that no route can tell apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 import numpy as np
 from django.db.models import Q
@@ -80,7 +81,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Gathered:
-    """The controller's inputs of one currency and basis, and where each cell stands."""
+    """The controller's inputs of one currency and basis, and where each cell stands.
+
+    unsteered: budget -> why nothing can be done about it. declared: quotas that people have set. teams: budget -> the
+    teams that it counts, None: all.
+    """
 
     inputs: ControlInputs
     judged: tuple[Judged, ...]
@@ -90,6 +95,7 @@ class Gathered:
     commit_seq: int
     unsteered: Mapping[int, str] = field(default_factory=dict)
     declared: Mapping[Subject, Quota] = field(default_factory=dict)
+    teams: Mapping[int, frozenset[str] | None] = field(default_factory=dict)
 
 
 def judge_all(now: datetime) -> list[Judged]:
@@ -204,6 +210,37 @@ class _Hall:
     objective_ms: float | None
     steered: Mapping[tuple[str, str], SteeredRoute]
 
+    @cached_property
+    def routes(self) -> dict[tuple[str | None, str], Route]:
+        return {(each.team, each.model): each for each in self.state.routes}
+
+    @cached_property
+    def blocks(self) -> frozenset[tuple[str | None, str | None]]:
+        return frozenset((each.team, each.model) for each in self.state.blocks)
+
+    @cached_property
+    def quotas(self) -> dict[Subject, Quota]:
+        return {(each.team, each.key, each.model): each for each in self.state.quotas}
+
+    def route(self, team: str, model: str) -> Route | None:
+        """The route that serves them: their own, else that of all teams."""
+        return self.routes.get((team, model)) or self.routes.get((None, model))
+
+    def base(self, team: str, model: str) -> Base:
+        """What stands without the loop: as it was kept, or as it is where the loop does not steer."""
+        steered, own = self.steered.get((team, model)), self.routes.get((team, model))
+        if steered is not None:
+            own = None if steered.base is None else route_from(steered.base)
+        return Base(own, self.routes.get((None, model)))
+
+    def shares(self, found: Menu, place: "Place") -> list[float]:
+        """Shares of each option, and of what is refused, as they should stand now."""
+        team, model = place.team, place.model
+        blocked = any(each in self.blocks for each in ((team, model), (team, None), (None, model), (None, None)))
+        held = self.quotas.get((team, None, model)) if place.steered is not None else None
+        refused = 1.0 if blocked else _refused(held, place)
+        return [each * (1 - refused) for each in _served(self.route(team, model), found)] + [refused]
+
 
 def _halls() -> list[_Hall]:
     steered: dict[str, dict[tuple[str, str], SteeredRoute]] = {}
@@ -239,15 +276,6 @@ def _still_steered(
     return {place: row for place, row in steered.items() if place not in latest or latest[place] <= row.since}
 
 
-def base_of(state: DesiredState, steered: SteeredRoute | None, team: str, model: str) -> Base:
-    """What stands without the loop: as it was kept, unless somebody has changed the team's route since."""
-    own = next((each for each in state.routes if each.team == team and each.model == model), None)
-    common = next((each for each in state.routes if each.team is None and each.model == model), None)
-    if steered is not None:
-        own = None if steered.base is None else route_from(steered.base)
-    return Base(own, common)
-
-
 def route_from(plain: dict[str, object]) -> Route:
     """A route as a snapshot writes it."""
     empty: dict[str, list[object]] = {"targets": [], "blocks": [], "quotas": [], "residency_rules": []}
@@ -267,7 +295,8 @@ def _gather(judged: Sequence[Judged], currency: str, basis: Basis, halls: Sequen
         builder.add(use)
     cells, menus = builder.cells()
     unsteered: dict[int, str] = {}
-    budgets = tuple(_budget(each, scopes[each.view.id], uses, builder, unsteered) for each in judged)
+    spending = _spending(uses)
+    budgets = tuple(_budget(each, scopes[each.view.id], spending, builder, unsteered) for each in judged)
     return Gathered(
         inputs=ControlInputs(now, currency, menus, cells, budgets, RAILS),
         judged=tuple(judged),
@@ -276,6 +305,7 @@ def _gather(judged: Sequence[Judged], currency: str, basis: Basis, halls: Sequen
         figures=spend.fingerprint(),
         commit_seq=spend.commit_seq(),
         unsteered=unsteered,
+        teams={budget_id: scope.teams for budget_id, scope in scopes.items()},
         declared=declared_quotas(quotas(EVERYTHING, now)),
     )
 
@@ -299,6 +329,20 @@ class _Scope:
         return (self.teams is None or team in self.teams) and (self.model is None or model == self.model)
 
 
+def _spending(uses: Sequence[Use]) -> Callable[[_Scope], float]:
+    """What a scope costs on a usual day."""
+    by_team: dict[str | None, list[Use]] = {}
+    for use in uses:
+        by_team.setdefault(use.team, []).append(use)
+
+    def daily(scope: _Scope) -> float:
+        teams = by_team if scope.teams is None else scope.teams
+        mine = (use for team in teams for use in by_team.get(team, ()))
+        return sum(use.dollars for use in mine if scope.model is None or use.model == scope.model)
+
+    return daily
+
+
 class _Builder:
     """Collects cells and menus."""
 
@@ -313,6 +357,8 @@ class _Builder:
         self.halls, self.judged, self.scopes = halls, judged, scopes
         self.places: list[Place] = []
         self.dollars: list[float] = []
+        self.by_team: dict[str, list[int]] = {}
+        self._policies = _policies_by_team(judged, scopes)
         self._requests = requests_by_place(now)
         self._menus: list[Menu] = []
         self._rows: list[tuple[int, float, float]] = []
@@ -333,14 +379,14 @@ class _Builder:
         """A cell for each orchestrator that routes the team's use of the model."""
         if use.team is None or use.model is None or use.dollars <= 0:
             return
-        serving = [each for each in self.halls if each.state.route(use.model, use.team) is not None]
+        serving = [each for each in self.halls if each.route(use.team, use.model) is not None]
         counted = [self._requests.get((each.name, use.team, use.model), 0) for each in serving]
         for hall, part in zip(serving, _parts(counted), strict=True):
             self._add(hall, use.team, use.model, use, part)
 
     def _add(self, hall: _Hall, team: str, model: str, use: Use, part: float) -> None:
         steered = hall.steered.get((team, model))
-        base = base_of(hall.state, steered, team, model)
+        base = hall.base(team, model)
         if base.route is None:
             return
         policy = self._policy(team, model)
@@ -356,17 +402,21 @@ class _Builder:
         counts = QuotaKind.TEAM_MODEL_RPM in hall.able.quotas
         self.places.append(Place(hall.name, team, model, base, steered, rate, use.requests * part / 24, counts))
         self.dollars.append(use.dollars * part)
-        self._shares.append(shares_now(hall.state, found, team, model, steered))
+        self._shares.append(hall.shares(found, self.places[-1]))
+        self.by_team.setdefault(team, []).append(len(self.places) - 1)
 
     def _policy(self, team: str, model: str) -> Policy | None:
         """The policy of the narrowest budget that counts this use and says something about it."""
-        mine = [each for each in self.judged if self.scopes[each.view.id].counts(team, model) and each.policy.version]
-        narrowest = min(mine, key=lambda each: self._width(each.view.id), default=None)
-        return None if narrowest is None else narrowest.policy
+        ranked = self._policies.get(team, ()) or self._policies.get(None, ())
+        return next((policy for wanted, policy in ranked if wanted in (None, model)), None)
 
-    def _width(self, budget_id: int) -> tuple[int, int]:
-        scope = self.scopes[budget_id]
-        return (len(scope.teams) if scope.teams is not None else 1_000_000, int(scope.model is None))
+    def counted_by(self, scope: "_Scope") -> list[int]:
+        """The cells that a scope counts."""
+        if not scope.steerable:
+            return []
+        teams = self.by_team if scope.teams is None else scope.teams
+        found = [at for team in teams for at in self.by_team.get(team, ())]
+        return sorted(at for at in found if scope.model is None or self.places[at].model == scope.model)
 
     def usd_of(self, at: int) -> float:
         """Dollars for a million tokens of a cell at its base."""
@@ -391,6 +441,26 @@ class _Builder:
         return cells, tuple(self._menus)
 
 
+def _policies_by_team(
+    judged: Sequence[Judged], scopes: Mapping[int, _Scope]
+) -> dict[str | None, list[tuple[str | None, Policy]]]:
+    """Team (None: any other) -> (model or None, policy), the narrowest scope first."""
+    written = [each for each in judged if each.policy.version]
+    teams = {team for each in written for team in scopes[each.view.id].teams or ()}
+
+    def width(each: Judged) -> tuple[bool, int, bool, int]:
+        scope = scopes[each.view.id]
+        return (scope.teams is None, len(scope.teams or ()), scope.model is None, each.view.id)
+
+    ranked = sorted(written, key=width)
+    found: dict[str | None, list[tuple[str | None, Policy]]] = {None: [], **{team: [] for team in teams}}
+    for each in ranked:
+        scope = scopes[each.view.id]
+        for team in found if scope.teams is None else scope.teams:
+            found[team].append((scope.model, each.policy))
+    return found
+
+
 def _parts(counted: Sequence[int]) -> list[float]:
     """How a use is divided over the orchestrators that serve it: by requests lately, else alike."""
     total = sum(counted)
@@ -405,17 +475,14 @@ def _weight(policy: Policy | None, team: str, model: str) -> float:
     return 2.0
 
 
-def shares_now(state: DesiredState, found: Menu, team: str, model: str, steered: SteeredRoute | None) -> list[float]:
-    """Shares of each option, and of what is refused, as the orchestrator should hold them now."""
-    blocked = any(each.team in (None, team) and each.model in (None, model) for each in state.blocks)
-    wanted = steered.wanted or {} if steered is not None else {}
-    held = next((each for each in state.quotas if (each.team, each.key, each.model) == (team, None, model)), None)
-    limited = held is not None and any(wanted.get(name) is not None for name in ("rpm", "tpm"))
-    throttled = wanted.get("refused_ppm", 0) / PPM if limited else 0.0
-    refused = 1.0 if blocked else throttled
-    route = state.route(model, team)
-    served = _served(route, found)
-    return [each * (1 - refused) for each in served] + [refused]
+def _refused(held: Quota | None, place: Place) -> float:
+    """What the loop's limit refuses of what is usually asked."""
+    parts = [1.0]
+    if held is not None and held.rpm is not None and place.requests > 0:
+        parts.append(held.rpm * 60 / place.requests)
+    if held is not None and held.tpm is not None and place.rate > 0:
+        parts.append(held.tpm * 60 / PPM / place.rate)
+    return 1.0 - min(parts)
 
 
 def _served(route: Route | None, found: Menu) -> list[float]:
@@ -435,13 +502,13 @@ def _served(route: Route | None, found: Menu) -> list[float]:
 def _budget(
     each: Judged,
     scope: _Scope,
-    uses: Sequence[Use],
+    spending: Callable[[_Scope], float],
     builder: _Builder,
     unsteered: dict[int, str],
 ) -> ControlBudget:
     view = each.view
-    cells = [at for at, place in enumerate(builder.places) if scope.steerable and scope.counts(place.team, place.model)]
-    daily = sum(use.dollars for use in uses if scope.counts(use.team, use.model))
+    cells = builder.counted_by(scope)
+    daily = spending(scope)
     mine = np.array([builder.dollars[at] for at in cells], dtype=float)
     rest, sigma = _rest(view)
     part = mine / daily if daily > 0 else np.zeros(len(cells))
@@ -461,7 +528,7 @@ def _budget(
         cells=np.array(cells, dtype=np.int64),
         remaining=rest * part / np.maximum(usd, 1e-9),
         sigma=sigma,
-        permitted=each.decision.automatic,
+        permitted=_permitted(each),
         hard=view.hard,
         may_loosen=each.decision.may_loosen,
         frozen=each.state.frozen or bool(each.held),
@@ -470,6 +537,12 @@ def _budget(
         turned=each.turned,
         spent_last_day=float(view.burn_per_day),
     )
+
+
+def _permitted(each: Judged) -> frozenset[Rung]:
+    """What the loop does by itself. A stop for every team is never among it, whoever gave a standing yes."""
+    automatic = each.decision.automatic
+    return automatic if each.view.team is not None else automatic - {Rung.STOP}
 
 
 def _rest(view: BudgetView) -> tuple[float, float | None]:

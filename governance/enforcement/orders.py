@@ -4,7 +4,7 @@ Pure. Only what the loop itself steers is touched: a team's own route for a mode
 stood before is kept by the caller and comes back when no budget asks any more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -58,6 +58,14 @@ class Base:
         return self.own or self.common
 
 
+@dataclass(frozen=True)
+class Stop:
+    """What a budget at its limit refuses: each (team, model) of `subjects`, None being any. No reason: nothing."""
+
+    subjects: frozenset[tuple[str | None, str | None]] = frozenset()
+    reason: BlockReason | None = None
+
+
 Subject = tuple[str | None, str | None, str | None]
 """Whom a quota is for: team, key, model; None is any."""
 
@@ -68,11 +76,15 @@ def with_wishes(
     bases: Mapping[tuple[str, str], Base],
     *,
     budget: str,
+    stop: Stop = Stop(),
+    uses: Collection[tuple[str, str]] = (),
     declared: Mapping[Subject, Quota] = MappingProxyType({}),
 ) -> DesiredState:
     """`standing` with the wishes of one budget (its name is on the blocks); equal when nothing changes.
 
-    declared: the quotas that people have set; throttling never gives more than they do, nor takes them away.
+    stop: what it refuses wholly, beside single uses of a model. uses: all that the loop knows there, so that a stop's
+    blocks are told from theirs. declared: the quotas that people have set; throttling never gives more than they do,
+    nor takes them away.
     """
     routes = {(each.team, each.model): each for each in standing.routes}
     quotas: dict[Subject, Quota] = {(each.team, each.key, each.model): each for each in standing.quotas}
@@ -85,7 +97,12 @@ def with_wishes(
         else:
             routes[place] = route
         _set_quota(quotas, wish, declared)
-        _set_block(blocks, wish, budget)
+        # A stop of the whole scope says it once, for models that nobody has used yet too.
+        _set_block(blocks, (wish.team, wish.model), None if stop.reason else wish.block, budget)
+    known: set[tuple[str | None, str | None]] = {*bases, *uses}
+    wide = {place for place, each in blocks.items() if each.body.budget == budget and place not in known}
+    for subject in {*wide, *stop.subjects}:
+        _set_block(blocks, subject, stop.reason if subject in stop.subjects else None, budget)
     return replace(
         standing, routes=tuple(routes.values()), quotas=tuple(quotas.values()), blocks=tuple(blocks.values())
     )
@@ -142,20 +159,19 @@ def _least(wished: int | None, said: int | None, held: int | None) -> int | None
     return min((each for each in (wished, said) if each is not None), default=None)
 
 
-def _set_block(blocks: dict[tuple[str | None, str | None], Block], wish: Wish, budget: str) -> None:
-    place = (wish.team, wish.model)
+def _set_block(
+    blocks: dict[tuple[str | None, str | None], Block],
+    place: tuple[str | None, str | None],
+    reason: BlockReason | None,
+    budget: str,
+) -> None:
     held = blocks.get(place)
     mine = held is not None and held.body.budget == budget
-    if wish.block is None:
+    if reason is None:
         if mine:
             del blocks[place]
         return
-    if (
-        held is not None
-        and mine
-        and held.body.resets_at == wish.block.resets_at
-        and held.body.limit == wish.block.limit
-    ):
+    if held is not None and mine and (held.body.resets_at, held.body.limit) == (reason.resets_at, reason.limit):
         # Only the spend would differ: that is not worth a push.
         return
-    blocks[place] = Block(wish.block, wish.team, wish.model)
+    blocks[place] = Block(reason, *place)

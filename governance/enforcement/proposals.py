@@ -23,7 +23,7 @@ from routing.services import Overlaps, RefusedChange, Why
 from .control import BudgetPlan, CellPlan, ControlPlan, Menu, Method
 from .controller import plan_tick
 from .gathering import Gathered, Judged, Place, ask_reference, reference
-from .orders import SERVE_SMALLER_FROM, SERVE_SMALLER_UNTIL, Base, Wish, with_wishes
+from .orders import SERVE_SMALLER_FROM, SERVE_SMALLER_UNTIL, Base, Stop, Wish, with_wishes
 from .rungs import Approval, Rung
 
 logger = structlog.get_logger(__name__)
@@ -46,7 +46,6 @@ class _Order:
     asked: BudgetPlan
     wishes: tuple[Wish, ...]
     places: tuple[Place, ...]
-    refused: tuple[int, ...]
     rungs: frozenset[Rung]
 
 
@@ -109,7 +108,6 @@ def _order(
         asked=asked,
         wishes=tuple(wishes),
         places=tuple(places),
-        refused=tuple(one.refused_ppm for one in plans),
         rungs=frozenset(one.rung for one in plans),
     )
 
@@ -192,12 +190,16 @@ def _propose_one(
     view = order.each.view
     bases = {(place.team, place.model): place.base for place in order.places}
     standing = gathered.states[order.orchestrator]
-    desired = with_wishes(standing, order.wishes, bases, budget=view.name, declared=gathered.declared)
+    stop = _stop(gathered, order)
+    uses = {(place.team, place.model) for place in gathered.places if place.orchestrator == order.orchestrator}
+    desired = with_wishes(
+        standing, order.wishes, bases, budget=view.name, stop=stop, uses=uses, declared=gathered.declared
+    )
     decision = decisions[view.id]
     named = ask_reference(view.id) if asks else reference(view.id)
     waiting = _waits_for_a_person(order.orchestrator, named, now)
-    if waiting is not None and not (order.asked.method is Method.STOP and not asks):
-        DecisionChange.objects.get_or_create(decision=decision, change=waiting, defaults={"asks": True})
+    if waiting is not None and (waiting.wanted["blocks"] or order.asked.method is not Method.STOP):
+        DecisionChange.objects.get_or_create(decision=decision, change=waiting.pk, defaults={"asks": True})
         return
     if desired.digest() == standing.digest():
         return
@@ -216,22 +218,38 @@ def _propose_one(
         if change is None:
             return
         DecisionChange.objects.create(decision=decision, change=change.pk, asks=asks)
-        for wish, place, refused in zip(order.wishes, order.places, order.refused, strict=True):
-            SteeredRoute.objects.update_or_create(
-                orchestrator=order.orchestrator,
-                team=place.team,
-                model=place.model,
-                defaults={
-                    "budget_id": view.id,
-                    "base": None if place.base.own is None else plain_route(place.base.own),
-                    "wanted": {**wish.plain(), "refused_ppm": refused},
-                    "blocked": wish.block is not None,
-                    "since": now,
-                },
-            )
+        _keep(order, now, asks=asks)
 
 
-def _waits_for_a_person(orchestrator: str, named: str, now: datetime) -> int | None:
+def _keep(order: _Order, now: datetime, *, asks: bool) -> None:
+    """Remember what stood before, and what is wanted. What only asks for a yes may never come: it changes no wish."""
+    for wish, place in zip(order.wishes, order.places, strict=True):
+        values: dict[str, Any] = {
+            "budget_id": order.each.view.id,
+            "base": None if place.base.own is None else plain_route(place.base.own),
+            "wanted": {} if asks else wish.plain(),
+            "blocked": wish.block is not None and not asks,
+            "since": now,
+        }
+        subject: dict[str, Any] = {"orchestrator": order.orchestrator, "team": place.team, "model": place.model}
+        if asks:
+            SteeredRoute.objects.get_or_create(**subject, defaults=values)
+        else:
+            SteeredRoute.objects.update_or_create(**subject, defaults=values)
+
+
+def _stop(gathered: Gathered, order: _Order) -> Stop:
+    """A stopped budget refuses its whole scope, so that no model that was never used slips through."""
+    view = order.each.view
+    if order.asked.method is not Method.STOP or not all(wish.block for wish in order.wishes):
+        return Stop()
+    model = dict(view.dims).get("model")
+    teams = gathered.teams.get(view.id)
+    subjects = {(None, model)} if teams is None else {(team, model) for team in teams}
+    return Stop(frozenset(subjects), _block(order.each))
+
+
+def _waits_for_a_person(orchestrator: str, named: str, now: datetime) -> ChangeSet | None:
     """A change of this reference that a person is looking at: a new one would void the link they were sent."""
     found = ChangeSet.objects.filter(
         orchestrator__name=orchestrator,
@@ -239,15 +257,16 @@ def _waits_for_a_person(orchestrator: str, named: str, now: datetime) -> int | N
         status=ChangeSet.Status.PROPOSED,
         proposed_at__gt=now - ASK_STANDS,
     ).order_by("-id")
-    return found.values_list("pk", flat=True).first()
+    return found.first()
 
 
 def ask(gathered: Gathered, plan: ControlPlan, decisions: Mapping[int, Decision], reason: str, now: datetime) -> None:
     """Where what needs nobody's yes does not hold the limit, propose what a person may permit."""
     more: dict[int, frozenset[Rung]] = {}
+    held = {each.id: each.permitted for each in gathered.inputs.budgets}
     for each, asked in zip(gathered.judged, plan.budgets, strict=True):
         allowed = frozenset(one.rung for one in each.decision.allowed)
-        if allowed - each.decision.automatic and not asked.fits and asked.method is not Method.FROZEN:
+        if allowed - held[each.view.id] and not asked.fits and asked.method is not Method.FROZEN:
             more[each.view.id] = allowed
     if not more:
         return

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from governance.enforcement.orders import Base, Wish, with_wishes
+from governance.enforcement.orders import Base, Stop, Wish, with_wishes
 from governance.enforcement.pools import Kitchen, Latency, menu
 from governance.enforcement.quota_orders import Spent, declared_quotas, unheld, with_quotas
 from governance.enforcement.rungs import Disutility, Substitute
@@ -71,6 +71,13 @@ def test_a_block_says_why_and_is_not_pushed_again_for_another_cent() -> None:
     assert made.blocks == (Block(STOP, "search", "large"),)
     later = BlockReason("Search", Decimal("40002.00"), Decimal(40000), END, "Search is spent")
     assert told(wish(block=later), state=made).digest() == made.digest()
+    assert told(wish(), state=made).blocks == ()
+
+
+def test_a_stop_of_a_whole_scope_is_said_once_and_lifted_as_one() -> None:
+    stop = Stop(frozenset({("search", None), ("ranker", None)}), STOP)
+    made = told(wish(block=STOP), stop=stop)
+    assert set(made.blocks) == {Block(STOP, "search", None), Block(STOP, "ranker", None)}
     assert told(wish(), state=made).blocks == ()
 
 

@@ -154,6 +154,8 @@ def test_a_hard_budget_with_nothing_left_is_stopped_at_once_and_back_at_the_turn
     world.push(NOW)
     assert world.blocks() == ["search"]
     body = change.wanted["blocks"][0]
+    # The whole team is stopped, also for models that it has never used.
+    assert (body["team"], body["model"]) == ("search", None)
     assert (body["budget"], body["spend"], body["limit"]) == ("Search", "1140.00", "1100.00")
     assert body["resets_at"] == "2026-06-01T00:00:00+00:00"
     june = datetime(2026, 6, 1, 0, 0, 30, tzinfo=UTC)
@@ -164,6 +166,19 @@ def test_a_hard_budget_with_nothing_left_is_stopped_at_once_and_back_at_the_turn
     world.push(june)
     assert world.blocks() == []
     assert world.weights("search") == {"aws-eu": 1_000_000}
+
+
+def test_a_hard_budget_of_the_organisation_stops_everything_with_two_persons_only(world: World, make: Make) -> None:
+    company = make("1500", CHEAPER, name="Company", team=None, hard=True)
+    tick(NOW)
+    # What needs nobody is done at once; the stop waits, under one link, for two.
+    moved = ChangeSet.objects.get(reference=f"budget:{company.id}")
+    assert (moved.status, moved.wanted["blocks"]) == ("approved", [])
+    asked = ChangeSet.objects.get(reference=f"budget:{company.id}:ask")
+    assert [(each["team"], each["model"]) for each in asked.wanted["blocks"]] == [(None, None)]
+    assert (asked.status, asked.approval) == ("proposed", "two")
+    tick(NOW + timedelta(hours=1))
+    assert ChangeSet.objects.get(pk=asked.pk).status == "proposed"
 
 
 def test_a_stop_of_a_soft_budget_is_asked_for(world: World, make: Make) -> None:
