@@ -41,7 +41,7 @@ class Sensitivity:
     """When a day is told. The defaults were tuned on the simulated companies 1 to 5 alone."""
 
     # Residuals in units of the series' own usual one.
-    least_z: float = 2.7
+    least_z: float = 2.3
     # Excess as a share of what everything costs on a usual day.
     least_share: float = 0.005
     # Excess as a share of what was expected of the very series.
@@ -50,6 +50,8 @@ class Sensitivity:
     concentration: float = 0.6
     # A leaf rose with its group when it rose by this part of the group's own rise.
     follows: float = 1 / 3
+    # A leaf is part of what is told when it rose by this part of the group's own rise: noise hides some followers.
+    belongs: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ def _judge(panel: Panel, nodes: _Nodes, place: int, limits: Sensitivity, reach: 
         chosen = _cause(nodes, fired, costs - expected, expected, open_leaves, limits)
         if chosen is None:
             break
-        mask = nodes.members[chosen] & open_leaves
+        mask = _risen(nodes.members[chosen] & open_leaves, costs - expected, expected, limits)
         found.append(_finding(panel, nodes, chosen, at, mask))
         open_leaves &= ~mask
         least = _least(limits, usual_day)
@@ -281,6 +283,13 @@ def _rose_together(mask: Mask, excess: Floats, expected: Floats, limits: Sensiti
     if whole <= 0:
         return True
     return bool(expected[followers].sum() >= limits.concentration * whole)
+
+
+def _risen(mask: Mask, excess: Floats, expected: Floats, limits: Sensitivity) -> Mask:
+    """The leaves of a group that rose; those that fell on the same day have no part in it."""
+    rise = _relative(mask, excess, expected)
+    least = limits.belongs * rise * expected if np.isfinite(rise) else np.zeros_like(expected)
+    return np.asarray(mask & (excess >= least) & (excess > 0))
 
 
 def _explains(
