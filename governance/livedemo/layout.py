@@ -23,6 +23,10 @@ class LiveLayout:
     keys: dict[str, str]
 
 
+class PortTaken(Exception):
+    """A port that was asked for by number is in use."""
+
+
 def folder_of(home: Path) -> Path:
     return home / "live"
 
@@ -36,10 +40,15 @@ def read(home: Path) -> LiveLayout | None:
 
 
 def choose(home: Path, *, gateway_port: int = 0) -> LiveLayout:
-    """Keep earlier choices as far as their ports are free. gateway_port: 0 is any. The file holds secrets: mode 600."""
+    """Keep earlier choices as far as their ports are free. The file holds secrets: mode 600.
+
+    gateway_port: 0 is any. Raises PortTaken when a given one is not free.
+    """
     earlier = read(home)
     keys = {f"{each.team}|{each.key}": "" for each in STREAMS}
     kept = earlier.keys if earlier else {}
+    if gateway_port and _port(gateway_port) != gateway_port:
+        raise PortTaken(f"port {gateway_port} on {HOST} is taken: set WEIR_GATEWAY_PORT to another, or to 0 for any")
     chosen = LiveLayout(
         gateway_port=gateway_port or _port(earlier.gateway_port if earlier else 0),
         control_port=_port(earlier.control_port if earlier else 0),

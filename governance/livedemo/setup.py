@@ -36,6 +36,7 @@ def prepare(home: Path, *, now: datetime, gateway_port: int = 0) -> LiveLayout:
     envoy = open_edge(home, chosen)
     envoy.command()  # raises where there is no binary
     envoy.prepare(chosen.keys)
+    admin_socket(home).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     replace_source(_PRICE_SOURCE, "demo-1", _price_rows())
     services.register_orchestrator(ORCHESTRATOR, "envoy", settings_of(home, chosen), actor=SYSTEM, now=now)
     _propose(chosen, now)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from governance.identity.services import owner_exists
 from governance.livedemo import setup
-from governance.livedemo.layout import HOST, LiveLayout
+from governance.livedemo.layout import HOST, LiveLayout, PortTaken
 from governance.supervisor import Program, StartError, Supervisor, broker_socket, check_folder, check_port, programs
 from routing.orchestrators.base import OrchestratorError
 
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             return None
         try:
             return setup.prepare(home, now=timezone.now(), gateway_port=settings.WEIR_GATEWAY_PORT)
-        except OrchestratorError as error:
+        except (OrchestratorError, PortTaken) as error:
             self.stderr.write(f"Weir: no live gateway: {error}")
             return None
 

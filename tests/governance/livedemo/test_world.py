@@ -48,10 +48,12 @@ def test_ports_and_keys_are_kept_and_a_taken_port_is_chosen_again(tmp_path: Path
         holder.bind((layout.HOST, first.gateway_port))
         holder.listen()
         second = layout.choose(tmp_path)
+        with pytest.raises(layout.PortTaken, match="WEIR_GATEWAY_PORT"):
+            layout.choose(tmp_path, gateway_port=first.gateway_port)
     assert second.gateway_port != first.gateway_port
     assert (second.ports, second.keys) == (first.ports, first.keys)
     assert (layout.folder_of(tmp_path) / "live.json").stat().st_mode & 0o777 == 0o600
-    assert layout.choose(tmp_path, gateway_port=18080).gateway_port == 18080
+    assert layout.choose(tmp_path, gateway_port=first.gateway_port).gateway_port == first.gateway_port
 
 
 def test_a_broken_choice_is_made_anew(tmp_path: Path) -> None:
