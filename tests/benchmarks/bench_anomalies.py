@@ -1,7 +1,8 @@
 """How well anomalies are found, against the rule "+25 % over the mean of the last seven days".
 
 Usage: make bench-anomalies SIZE=small|full; the last line is one JSON object:
-{f1, precision, recall, false_alarms_vs_mean_rule, excess_caught, alerts_per_day, mean_rule: {...}, companies, ...}.
+{f1, precision, recall, false_alarms_vs_mean_rule, excess_caught, alerts_per_day, jumps_told, findings_a_jump,
+mean_rule: {...}, companies, ...}; a jump is a model's price for all twelve teams, and one finding is what it should be.
 
 Simulated companies: teams x models, each a daily spend with a weekly shape, growth, launches, bursts and price changes;
 the noise is that of real clients' daily tokens (quantiles of 159 clients of the public ServeGen trace). Into the last
@@ -52,6 +53,8 @@ class Company:
     leaves: list[Leaf] = field(default_factory=list)
     costs: list[np.ndarray] = field(default_factory=list)
     rises: list[list[Rise]] = field(default_factory=list)
+    jumper: str = ""
+    jump_day: int = 0
 
 
 @dataclass
@@ -81,6 +84,7 @@ def company(seed: int) -> Company:
     made = Company()
     jump_day, jumper = int(rng.integers(DAYS - LAST + 10, DAYS - 15)), int(rng.integers(MODELS))
     jump = float(rng.choice([1.5, 2.0]))
+    made.jumper, made.jump_day = f"model{jumper}", jump_day
     for team in range(TEAMS):
         for model in range(MODELS):
             if rng.random() < 0.25 and model != jumper:
@@ -134,8 +138,9 @@ def _raise(costs: np.ndarray, start: int, end: int, factor: float) -> Rise:
     return Rise(start, min(end, DAYS), factor)
 
 
-def alerts_of_weir(made: Company, sensitivity: Sensitivity, *, grouped: bool) -> tuple[np.ndarray, int]:
-    """[series, day] of what was told, and how many causes: judged in weekly runs, as the nightly task does."""
+def alerts_of_weir(made: Company, sensitivity: Sensitivity, *, grouped: bool) -> tuple[np.ndarray, int, int]:
+    """[series, day] of what was told, how many causes, and how many of them the model's jump made on its day:
+    judged in weekly runs, as the task does."""
     told = np.zeros((len(made.leaves), DAYS), dtype=bool)
     days = tuple(FIRST + timedelta(days=day) for day in range(DAYS))
     costs, causes = np.array(made.costs), set()
@@ -147,7 +152,8 @@ def alerts_of_weir(made: Company, sensitivity: Sensitivity, *, grouped: bool) ->
             for each in finding.leaves:
                 told[leaves.index(each.leaf), day] = True
             causes.add((finding.cause, day))
-    return told, len({(cause, day) for cause, day in causes if (cause, day - 1) not in causes})
+    jumps = sum(day == made.jump_day and dict(cause).get("model") == made.jumper for cause, day in causes)
+    return told, len({(cause, day) for cause, day in causes if (cause, day - 1) not in causes}), jumps
 
 
 def alerts_of_mean_rule(made: Company) -> np.ndarray:
@@ -181,13 +187,14 @@ def measure(seeds: Sequence[int], sensitivity: Sensitivity | None = None) -> dic
     limits = sensitivity or Sensitivity()
     everything = Sensitivity(least_z=limits.least_z, least_share=0.0, least_relative=limits.least_relative)
     each, rule, told = Score(), Score(), Score()
-    causes, series_days, begun = 0, 0, time.process_time()
+    causes, series_days, jumps, begun = 0, 0, [], time.process_time()
     for seed in seeds:
         made = company(seed)
         series_days += len(made.leaves) * (LAST // 7) * 7
         score(made, alerts_of_weir(made, everything, grouped=False)[0], each)
         score(made, alerts_of_mean_rule(made), rule)
-        alerts, count = alerts_of_weir(made, limits, grouped=True)
+        alerts, count, of_jump = alerts_of_weir(made, limits, grouped=True)
+        jumps.append(of_jump)
         score(made, alerts, told)
         causes += count
     days = len(seeds) * (LAST // 7) * 7
@@ -199,6 +206,8 @@ def measure(seeds: Sequence[int], sensitivity: Sensitivity | None = None) -> dic
         "false_alarms_per_30_series_days": round(30 * each.false_alarms / series_days, 3),
         "excess_caught": round(told.caught / told.excess, 3),
         "alerts_per_day": round(causes / days, 2),
+        "jumps_told": sum(each > 0 for each in jumps),
+        "findings_a_jump": round(sum(jumps) / max(1, sum(each > 0 for each in jumps)), 2),
         "mean_rule": {
             "f1": round(rule.f1, 3),
             "precision": round(rule.precision, 3),
