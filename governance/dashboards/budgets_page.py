@@ -363,7 +363,13 @@ def _preview(
     found = what_if(policy, past, limits, dims=form.dims(), hard=hard, controller=controller)
     rungs = [step.rung for step in policy.steps]
     by_controller = controller is not None
-    shown = whatif_shown.build(found, rungs, by_controller=by_controller, steerable=steerable(form.dims()))
+    shown = whatif_shown.build(
+        found,
+        rungs,
+        by_controller=by_controller,
+        steerable=steerable(form.dims()),
+        substitutes=bool(policy.substitutes),
+    )
     return {"what_if": shown, "missing": "" if shown.known else _no_history(past)}
 
 

@@ -87,7 +87,14 @@ class WhatIf:
     notes: tuple[str, ...]
 
 
-def build(found: Replay, rungs: Sequence[Rung], *, by_controller: bool = False, steerable: bool = True) -> WhatIf:
+def build(
+    found: Replay,
+    rungs: Sequence[Rung],
+    *,
+    by_controller: bool = False,
+    steerable: bool = True,
+    substitutes: bool = True,
+) -> WhatIf:
     """rungs: the steps of the ladder. by_controller: the loop's own controller chose, not the ladder's own effect."""
     shown = tuple(sorted({*rungs, *(rung for period in found.periods for rung in period.first)}))
     known = [period for period in found.periods if period.known]
@@ -106,7 +113,7 @@ def build(found: Replay, rungs: Sequence[Rung], *, by_controller: bool = False, 
         wide=_drawing(found, 690, 214) if known else None,
         narrow=_drawing(found, 326, 210) if known else None,
         label=f"Cumulative spend of {_span(known)} as it was and with this policy, against the limit of {limit}",
-        notes=_notes(found, by_controller=by_controller, steerable=steerable),
+        notes=_notes(found, by_controller=by_controller, steerable=steerable, substitutes=substitutes),
     )
 
 
@@ -160,7 +167,7 @@ def _saved(amount: Decimal, currency: str) -> Shown:
     return Shown(shown.text, shown.title, "down" if amount > 0 else "")
 
 
-def _notes(found: Replay, *, by_controller: bool, steerable: bool) -> tuple[str, ...]:
+def _notes(found: Replay, *, by_controller: bool, steerable: bool, substitutes: bool) -> tuple[str, ...]:
     notes = [
         "Replayed day by day with what was known then, at the costs of those months. "
         "It assumes that the tokens would have been the same wherever they were served."
@@ -168,6 +175,8 @@ def _notes(found: Replay, *, by_controller: bool, steerable: bool) -> tuple[str,
     if found.asked:
         asked = ", ".join(rung.words.lower() for rung in found.asked)
         notes.append(f"It takes every approval as given at once: {asked}.")
+    if not substitutes and any(Rung.SMALLER_MODEL in period.first for period in found.periods):
+        notes.append("No model may stand in for another, so the smaller-model step moves nothing.")
     if not steerable:
         notes.insert(0, "Routes tell teams and models apart, nothing narrower: of this scope people are told, no more.")
     if by_controller:

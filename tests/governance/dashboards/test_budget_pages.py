@@ -144,6 +144,8 @@ def test_the_what_if_shows_what_the_typed_policy_would_have_done(people: dict[st
     assert b'class="would"' in response.content
     assert response.content.count(b"style=") == 0
 
+    idle = text(people["lead"].post("/budgets/what-if", FORM | {"sub-0-to": ""}))
+    assert "No model may stand in for another, so the smaller-model step moves nothing." in idle
     calm = text(people["lead"].post("/budgets/what-if", FORM | {"amount": "5000"}))
     assert "It would have moved and refused nothing in 3 periods" in calm
 
@@ -441,3 +443,20 @@ def test_a_stored_budget_comes_out_of_its_form_as_it_went_in(people: dict[str, C
     form = BudgetForm(data, choices=Choices((("claims", "Claims"),), False), today=TODAY)
     assert form.is_valid(), form.errors
     assert form.draft(draft) == draft
+
+
+def test_the_list_asks_as_many_questions_for_many_budgets_as_for_one(
+    people: dict[str, Client], django_assert_max_num_queries
+) -> None:
+    def questions() -> int:
+        with django_assert_max_num_queries(200) as asked:
+            people["lead"].get("/budgets")
+        return len(asked.captured_queries)
+
+    make(people["lead"])
+    questions()
+    one = questions()
+    for name in ("second", "third", "fourth"):
+        make(people["lead"], name=name)
+    # A budget's stored forecast is looked up for itself; nothing else may grow.
+    assert questions() - one <= 3
