@@ -13,6 +13,8 @@ from routing.desired import PPM, Block, BlockReason, DesiredState, Quota, Route,
 
 # A quota that would move by less than this stays: hourly rates are not worth a push.
 QUOTA_SLACK_PPM = 100_000
+# The rails ask a person for a cut below 75 % of what a limit was.
+GENTLE_PPM = 760_000
 # A whole route is served by another model or not: on from half of its traffic, off below a fifth.
 SERVE_SMALLER_FROM, SERVE_SMALLER_UNTIL = 0.5, 0.2
 
@@ -78,13 +80,14 @@ def with_wishes(
     budget: str,
     stop: Stop = Stop(),
     uses: Collection[tuple[str, str]] = (),
+    gently: bool = True,
     declared: Mapping[Subject, Quota] = MappingProxyType({}),
 ) -> DesiredState:
     """`standing` with the wishes of one budget (its name is on the blocks); equal when nothing changes.
 
     stop: what it refuses wholly, beside single uses of a model. uses: all that the loop knows there, so that a stop's
-    blocks are told from theirs. declared: the quotas that people have set; throttling never gives more than they do,
-    nor takes them away.
+    blocks are told from theirs. gently: a limit goes down by less than what needs a person's yes.
+    declared: the quotas that people have set; throttling never gives more than they do, nor takes them away.
     """
     routes = {(each.team, each.model): each for each in standing.routes}
     quotas: dict[Subject, Quota] = {(each.team, each.key, each.model): each for each in standing.quotas}
@@ -96,7 +99,7 @@ def with_wishes(
             routes.pop(place, None)
         else:
             routes[place] = route
-        _set_quota(quotas, wish, declared)
+        _set_quota(quotas, wish, declared, gently)
         # A stop of the whole scope says it once, for models that nobody has used yet too.
         _set_block(blocks, (wish.team, wish.model), None if stop.reason else wish.block, budget)
     known: set[tuple[str | None, str | None]] = {*bases, *uses}
@@ -142,20 +145,21 @@ def _scaled(weights: Mapping[str, int]) -> dict[str, int]:
     return scaled
 
 
-def _set_quota(quotas: dict[Subject, Quota], wish: Wish, declared: Mapping[Subject, Quota]) -> None:
+def _set_quota(quotas: dict[Subject, Quota], wish: Wish, declared: Mapping[Subject, Quota], gently: bool) -> None:
     place: Subject = (wish.team, None, wish.model)
     said, held = declared.get(place) or Quota(*place), quotas.get(place) or Quota(*place)
-    rpm, tpm = _least(wish.rpm, said.rpm, held.rpm), _least(wish.tpm, said.tpm, held.tpm)
+    rpm, tpm = _least(wish.rpm, said.rpm, held.rpm, gently), _least(wish.tpm, said.tpm, held.tpm, gently)
     if rpm is None and tpm is None:
         quotas.pop(place, None)
     else:
         quotas[place] = Quota(*place, rpm, tpm)
 
 
-def _least(wished: int | None, said: int | None, held: int | None) -> int | None:
+def _least(wished: int | None, said: int | None, held: int | None, gently: bool) -> int | None:
     """The stricter of the loop's limit and a person's; the one that holds where the loop's is about the same."""
     if wished is not None and held is not None and (said is None or held <= said):
         wished = held if abs(held - wished) * PPM <= held * QUOTA_SLACK_PPM else wished
+        wished = max(wished, -(-held * GENTLE_PPM // PPM)) if gently else wished
     return min((each for each in (wished, said) if each is not None), default=None)
 
 

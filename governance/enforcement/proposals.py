@@ -193,7 +193,14 @@ def _propose_one(
     stop = _stop(gathered, order)
     uses = {(place.team, place.model) for place in gathered.places if place.orchestrator == order.orchestrator}
     desired = with_wishes(
-        standing, order.wishes, bases, budget=view.name, stop=stop, uses=uses, declared=gathered.declared
+        standing,
+        order.wishes,
+        bases,
+        budget=view.name,
+        stop=stop,
+        uses=uses,
+        gently=not view.hard,
+        declared=gathered.declared,
     )
     decision = decisions[view.id]
     named = ask_reference(view.id) if asks else reference(view.id)
@@ -283,6 +290,9 @@ def ask(gathered: Gathered, plan: ControlPlan, decisions: Mapping[int, Decision]
 def _approval(order: _Order) -> Approval:
     """The strictest yes that a rung of this change needs; what is let go needs none."""
     needed = [order.each.decision.approval_of(rung) or Approval.NONE for rung in order.rungs if rung > Rung.NOTIFY]
+    if order.each.view.hard and order.each.view.team is not None:
+        # Given when the budget was set, for its own scope: stops and deep cuts need no second yes.
+        needed.append(Approval.STANDING)
     return max(needed, key=_STRICTNESS.index, default=Approval.NONE)
 
 

@@ -100,6 +100,12 @@ def test_a_quota_that_hardly_moves_stays() -> None:
     assert told(wish(rpm=120), state=made).quotas[0].rpm == 120
 
 
+def test_a_limit_goes_down_gently_unless_the_budget_is_hard() -> None:
+    made = told(wish(rpm=100))
+    assert told(wish(rpm=10), state=made).quotas[0].rpm == 76
+    assert told(wish(rpm=10), state=made, gently=False).quotas[0].rpm == 10
+
+
 # --- quotas ----------------------------------------------------------------------------------------------------------
 
 

@@ -359,3 +359,21 @@ def test_a_used_up_quota_is_a_block_until_it_turns(world: World, monkeypatch: py
     services.turn_periods(now=midnight)
     world.push(midnight)
     assert world.blocks() == []
+
+
+def test_throttling_is_a_limit_that_goes_down_step_by_step(world: World, make: Make) -> None:
+    # 60 are left of 1,200 and 690 to come: at most nine tenths are refused, a quarter an hour.
+    make("1200", Step(Rung.THROTTLE, Measure.ACTUAL, 900_000, 850_000))
+    tick(NOW)
+    world.push(NOW)
+    state = selectors.standing_state("edge")
+    assert state is not None
+    # $60 a day at $10 a million are 0.25 million tokens an hour, 4,167 a minute; 76 % of them are 3,167.
+    assert [(each.team, each.model, each.tpm) for each in state.quotas] == [("search", "gpt-large", 3_167)]
+    tick(NOW + timedelta(hours=1))
+    world.push(NOW + timedelta(hours=1))
+    state = selectors.standing_state("edge")
+    assert state is not None
+    # 52 % would be a cut that asks a person: it goes to 76 % of what was.
+    assert [each.tpm for each in state.quotas] == [2_407]
+    assert "Refusing 90 % of search's gpt-large traffic" in Decision.objects.order_by("-id")[0].words
