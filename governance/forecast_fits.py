@@ -29,6 +29,7 @@ from governance.forecasting import backtest, bets
 from governance.forecasting.events import MILLION, EventKind, KnownEvent
 from governance.forecasting.fitting import METHOD, Night, fit_night, kept_scopes, summed
 from governance.forecasting.hierarchy import Leaf, membership, scopes_of
+from governance.forecasting.hourly import PROFILE_DAYS, profile_of
 from governance.forecasting.series import KEPT_DAYS, History, HistoryRow, history
 from governance.forecasting.values import Below, ForecastScope, StoredForecast
 from governance.forecasts import COST, LEAF_FIELDS, TOKENS, calibration_of, packed, unpacked
@@ -72,7 +73,7 @@ def fit_forecasts(now: datetime, *, bases: Sequence[Basis] | None = None) -> Fit
     # What settled days teach about estimates comes first: histories are corrected by it.
     learn(now)
     tree, events = TeamTree.read(), known_events()
-    fingerprint = spend.fingerprint()
+    fingerprint, hours = spend.fingerprint(), hour_profiles(now.date())
     nights: list[tuple[ForecastRun, Night, Below]] = []
     for basis in bases or _bases():
         for read in read_history(now, basis):
@@ -84,13 +85,13 @@ def fit_forecasts(now: datetime, *, bases: Sequence[Basis] | None = None) -> Fit
                 schedule=_schedule(read.history),
                 below=below,
             )
-            nights.append((_run(now, COST, read, fingerprint, night, below), night, below))
+            nights.append((_run(now, COST, read, fingerprint, night, below, hours), night, below))
     for read in read_history(now, Basis.EFFECTIVE, currencies_apart=False):
         below = _below(tree, read.history)
         # Money that an event adds is no tokens, and a price moves none.
         usage = [event.value for event in events if not event.value.amount and event.value.kind not in _OF_PRICES]
         night = fit_night(read.history, measure_values=read.history.tokens, events=usage, below=below)
-        nights.append((_run(now, TOKENS, read, fingerprint, night, below), night, below))
+        nights.append((_run(now, TOKENS, read, fingerprint, night, below, hours), night, below))
     kept = 0
     for run, night, below in nights:
         kept += _keep(run, night, below)
@@ -278,7 +279,24 @@ def _below(tree: TeamTree, known: History) -> Below:
     return {team: tree.below(team, known.end) for team in tree.parents(known.end)}
 
 
-def _run(now: datetime, measure: str, read: _Read, fingerprint: str, night: Night, below: Below) -> ForecastRun:
+def hour_profiles(until: date) -> dict[str, Floats]:
+    """Provider -> how its days are spread over their hours, of the last days with telemetry."""
+    days = [until - timedelta(days=back + 1) for back in range(PROFILE_DAYS)]
+    by_provider: dict[str, dict[date, list[float]]] = defaultdict(dict)
+    for (day, provider), shares in spend.hour_shares(days).items():
+        by_provider[provider][day] = [float(share) for share in shares]
+    return {provider: profile_of(found) for provider, found in by_provider.items()}
+
+
+def _run(
+    now: datetime,
+    measure: str,
+    read: _Read,
+    fingerprint: str,
+    night: Night,
+    below: Below,
+    hours: Mapping[str, Floats],
+) -> ForecastRun:
     is_cost = measure == COST
     return ForecastRun(
         made_at=now,
@@ -295,7 +313,7 @@ def _run(now: datetime, measure: str, read: _Read, fingerprint: str, night: Nigh
         leaf_events=[list(words) for words in night.leaf_events],
         paths=packed(night.outlook.path),
         misses=packed(night.outlook.misses),
-        calibration=calibration_of(night, below),
+        calibration=calibration_of(night, below, hours),
     )
 
 

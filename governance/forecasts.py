@@ -7,7 +7,7 @@ scopes' forecasts said is kept for good beside it. Writes are in `governance.for
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from attribution.selectors import NotAllowed
 from governance.forecasting import bets
 from governance.forecasting.fitting import Night, Summed, summed
 from governance.forecasting.hierarchy import Leaf, Outlook
+from governance.forecasting.hourly import HourForecast, hours_of
 from governance.forecasting.intervals import Pool, Quantiles
 from governance.forecasting.values import (
     HORIZONS,
@@ -95,6 +96,30 @@ def forecast_for(
     return None if kept is None else _kept(kept)
 
 
+def hours_for(stored: StoredForecast, now: datetime) -> tuple[HourForecast, ...]:
+    """The 72 hours from the one that holds `now` on; none of a forecast whose leaves are kept no more."""
+    measure = COST if stored.currency else TOKENS
+    run = _newest(measure, stored.currency, stored.basis, stored.made_at)
+    if run is None or not run["has_misses"] or run["made_at"] != stored.made_at:
+        return ()
+    night, below = night_of(run["id"], run["made_at"])
+    parts: dict[str, Floats] = {}
+    for index, leaf in enumerate(night.leaves):
+        if stored.scope.contains(leaf.values, below):
+            provider = leaf.provider or ""
+            parts[provider] = parts.get(provider, 0.0) + night.outlook.path[index]
+    profiles = {name: np.array(rows) for name, rows in _hours(run["id"]).items()}
+    bands = np.array([[float(day.p10), float(day.p50), float(day.p90)] for day in stored.days])
+    start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return tuple(hours_of(stored.first_day, bands, parts, profiles, start))
+
+
+def _hours(run_id: int) -> dict[str, list[list[float]]]:
+    calibration = ForecastRun.objects.values_list("calibration", flat=True).get(pk=run_id)
+    found: dict[str, list[list[float]]] = calibration.get("hours", {})
+    return found
+
+
 def currencies(basis: str = "effective") -> tuple[str, ...]:
     """The currencies that have forecasts, US dollars first."""
     found = ForecastRun.objects.filter(measure=COST, basis=basis).values_list("currency", flat=True).distinct()
@@ -165,13 +190,14 @@ def unpacked(packed_bytes: bytes | memoryview, *shape: int) -> Floats:
     return flat.reshape(shape)
 
 
-def calibration_of(night: Night, below: Below) -> dict[str, Any]:
+def calibration_of(night: Night, below: Below, hours: Mapping[str, Floats]) -> dict[str, Any]:
     """What of a night is kept as JSON."""
     return {
         "relative": night.pool.relative.tolist(),
         "borders": night.pool.borders.tolist(),
         "offsets": np.round(night.quantiles.offsets, 6).tolist(),
         "seen": night.quantiles.seen.tolist(),
+        "hours": {provider: np.round(profile, 6).tolist() for provider, profile in hours.items()},
         "below": {team: sorted(members) for team, members in below.items()},
     }
 

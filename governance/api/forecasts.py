@@ -43,6 +43,13 @@ class DayForecastAnswer(serializers.Serializer[None]):
     p90 = ExactField("one day in ten is above it", allow_null=False)
 
 
+class HourForecastAnswer(serializers.Serializer[None]):
+    start = serializers.DateTimeField(help_text="of the UTC hour")
+    p10 = ExactField("one hour in ten is below it", allow_null=False)
+    p50 = ExactField("the middle", allow_null=False)
+    p90 = ExactField("one hour in ten is above it", allow_null=False)
+
+
 class PeriodForecastAnswer(serializers.Serializer[None]):
     start = serializers.DateField()
     end = serializers.DateField(help_text="the first day after it")
@@ -66,6 +73,9 @@ class ForecastAnswer(serializers.Serializer[None]):
     history_days = serializers.IntegerField()
     events = serializers.ListField(child=serializers.CharField(), help_text="known events that move it")
     days = DayForecastAnswer(many=True)
+    hours = HourForecastAnswer(
+        many=True, help_text="the next 72: the day's forecast, spread as its weekday's hours are"
+    )
     period = PeriodForecastAnswer(help_text="the total of [start, end)")
 
 
@@ -335,6 +345,10 @@ def _forecast(found: StoredForecast, start: date, end: date) -> dict[str, Any]:
         "events": list(found.events),
         "days": [
             {"day": day.day, "p10": f"{day.p10:f}", "p50": f"{day.p50:f}", "p90": f"{day.p90:f}"} for day in found.days
+        ],
+        "hours": [
+            {"start": hour.start, "p10": f"{hour.p10:.6f}", "p50": f"{hour.p50:.6f}", "p90": f"{hour.p90:.6f}"}
+            for hour in forecasts.hours_for(found, timezone.now())
         ],
         "period": {
             "start": start,

@@ -75,6 +75,15 @@ def _answer(found: StoredForecast, total: PeriodForecast, start: date, end: date
             {"day": day.day.isoformat(), "p10": f"{day.p10:f}", "p50": f"{day.p50:f}", "p90": f"{day.p90:f}"}
             for day in found.days
         ],
+        "hours": [
+            {
+                "start": hour.start.isoformat(),
+                "p10": f"{hour.p10:.6f}",
+                "p50": f"{hour.p50:.6f}",
+                "p90": f"{hour.p90:.6f}",
+            }
+            for hour in forecasts.hours_for(found, timezone.now())
+        ],
         "period": {
             "start": start.isoformat(),
             "end": end.isoformat(),
