@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,16 @@ from attribution.ingest_telemetry import ingest_telemetry
 from attribution.models import Team
 from attribution.services import attribute
 from attribution.simulator.run import Plan, months_before, simulate
+from attribution.simulator.traffic import Surge
 from governance.forecast_fits import fit_forecasts, judge_forecasts
 from governance.identity.services import create_person
 from governance.models import Role, User
 
 MONTHS, SEED, SIZE = 3, 1, 1500
 # Clouds bill late; the newest days show estimates.
-BILL_LAG_DAYS = 2
+BILL_LAG_DAYS = 1
+# An agent of this project runs away for a day: something unusual to find, explain and learn from.
+RUNAWAY, RUNAWAY_TIMES = "fraud-graph", 6
 SOURCE = "gateway"
 
 
@@ -104,10 +107,23 @@ def _company(home: Path, today: date, months: int, size: int, say: Say) -> Path:
         return folder
     shutil.rmtree(partial, ignore_errors=True)
     say(f"simulating a company: {months} months up to {today.isoformat()}")
-    plan = Plan(start=months_before(today, months), until=today, seed=SEED, size=size, lag_days=BILL_LAG_DAYS)
+    plan = Plan(
+        start=months_before(today, months),
+        until=today,
+        seed=SEED,
+        size=size,
+        lag_days=BILL_LAG_DAYS,
+        surges=(Surge(RUNAWAY, runaway_day(today), runaway_day(today) + timedelta(days=1), RUNAWAY_TIMES),),
+    )
     simulate(partial, plan)
     partial.rename(folder)
     return folder
+
+
+def runaway_day(today: date) -> date:
+    """The newest Tuesday whose bill is there and that people still remember."""
+    settled = today - timedelta(days=BILL_LAG_DAYS + 2)
+    return settled - timedelta(days=(settled.weekday() - 1) % 7)
 
 
 def _until(folder: Path) -> str:

@@ -20,7 +20,7 @@ from attribution.simulator.bills.lines import Reading, month_end, month_of, usd
 from attribution.simulator.books import Books, Cell, Owner, Pool, settle_cell
 from attribution.simulator.company import BUCKETS, Company, company
 from attribution.simulator.describe import config, readme
-from attribution.simulator.traffic import Request, Traffic
+from attribution.simulator.traffic import Request, Surge, Traffic
 
 # The gateway in front of this offer loses all telemetry for some hours of one day.
 LOST_OFFER, LOST_DAY, LOST_HOURS = "gpt5mini-zone", 16, (9, 15)
@@ -43,6 +43,7 @@ class Plan:
     size: int = 1500
     lag_days: int = 0
     parquet: bool = False
+    surges: tuple[Surge, ...] = ()
 
     @property
     def billed_until(self) -> date:
@@ -74,7 +75,7 @@ def simulate(out: Path, plan: Plan, progress: Callable[[int, int], None] | None 
 class _Play:
     def __init__(self, out: Path, plan: Plan, the_company: Company) -> None:
         self.out, self.plan, self.company = out, plan, the_company
-        self.traffic = Traffic(the_company, plan.seed, plan.size)
+        self.traffic = Traffic(the_company, plan.seed, plan.size, plan.surges)
         self.books = Books()
         self.bills = self._new_bills()
         # What the newest month looked like when it was delivered first; its books are thrown away.

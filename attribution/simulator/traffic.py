@@ -47,10 +47,21 @@ class Request:
         return self.use.offer
 
 
+@dataclass(frozen=True)
+class Surge:
+    """A project whose requests are `times` as many on the days [start, end): an agent that runs away, a launch."""
+
+    project: str
+    start: date
+    end: date
+    times: int
+
+
 class Traffic:
     """Draws days. `size` is the number of requests of a normal weekday."""
 
-    def __init__(self, company: Company, seed: int, size: int) -> None:
+    def __init__(self, company: Company, seed: int, size: int, surges: tuple[Surge, ...] = ()) -> None:
+        self._surges = surges
         self._seed = seed
         self._size = size
         self._sizes = company.sizes
@@ -74,6 +85,14 @@ class Traffic:
             request = self._request(rng, day, project, use)
             if POOL_IDLE_DAY.get(use.offer.pool) != day.day:
                 yield request
+                yield from self._again(day, request)
+
+    def _again(self, day: date, like: Request) -> Iterator[Request]:
+        """What a surge adds beside `like`: drawn apart, so that the rest of the day stays as it is without one."""
+        times = max((each.times for each in self._surges if _covers(each, like.project, day)), default=1)
+        rng = Random(f"{self._seed}|{like.id}")
+        for _ in range(times - 1):
+            yield self._request(rng, day, like.project, like.use)
 
     def _request(self, rng: Random, day: date, project: Project, use: Use) -> Request:
         kind = use.kind
@@ -115,6 +134,10 @@ def draw_size(rng: Random, sizes: tuple[Size, ...]) -> tuple[int, int]:
     low = int(place)
     step = band.generated[low + 1] - band.generated[low]
     return context, band.generated[low] + int((place - low) * step)
+
+
+def _covers(surge: Surge, project: Project, day: date) -> bool:
+    return surge.project == project.slug and surge.start <= day < surge.end
 
 
 def _pick(rng: Random, cumulated: list[int]) -> int:

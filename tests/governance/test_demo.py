@@ -68,3 +68,15 @@ def test_the_command_stays_out_of_a_folder_of_real_bills(settings: Settings) -> 
     settings.WEIR_DEMO = False
     with pytest.raises(CommandError, match="own data folder"):
         call_command("demo")
+
+
+@pytest.mark.parametrize(
+    ("today", "expected"),
+    [
+        (date(2026, 11, 24), date(2026, 11, 17)),  # a Tuesday: its own is not billed yet
+        (date(2026, 11, 27), date(2026, 11, 24)),  # a Friday: three days later it is
+        (date(2026, 11, 26), date(2026, 11, 17)),
+    ],
+)
+def test_the_runaway_agent_ran_on_the_newest_billed_tuesday(today: date, expected: date) -> None:
+    assert demo.runaway_day(today) == expected

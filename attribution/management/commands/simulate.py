@@ -1,17 +1,34 @@
 """`manage.py simulate --out DIR`: a company with known answers; native bills, telemetry and the truth."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from attribution.simulator.company import company
 from attribution.simulator.run import Plan, months_before, simulate
+from attribution.simulator.traffic import Surge
 
 # Fixed, so that the same command gives the same bytes on every day.
 DEFAULT_UNTIL = date(2026, 11, 1)
+
+
+def _surge(text: str) -> Surge:
+    """PROJECT:FROM:TO:TIMES, days as YYYY-MM-DD."""
+    try:
+        project, start, end, times = text.split(":")
+        surge = Surge(project, date.fromisoformat(start), date.fromisoformat(end), int(times))
+    except ValueError as error:
+        raise ArgumentTypeError(
+            f"{text!r} is no PROJECT:FROM:TO:TIMES, as fraud-graph:2026-10-20:2026-10-21:5"
+        ) from error
+    known = [project.slug for project in company().projects]
+    if surge.project not in known or surge.times < 1 or surge.start >= surge.end:
+        raise ArgumentTypeError(f"{text!r}: take one of {', '.join(known)}, FROM before TO, and 1 or more times")
+    return surge
 
 
 class Command(BaseCommand):
@@ -24,6 +41,14 @@ class Command(BaseCommand):
         parser.add_argument("--size", type=int, default=1500, help="requests of a normal weekday (default 1500)")
         parser.add_argument("--until", type=date.fromisoformat, default=DEFAULT_UNTIL, help="first day not simulated")
         parser.add_argument("--bill-lag", type=int, default=0, help="days that the bills lag behind (default 0)")
+        parser.add_argument(
+            "--surge",
+            action="append",
+            default=[],
+            type=_surge,
+            metavar="PROJECT:FROM:TO:TIMES",
+            help="a project with TIMES its requests on the days from FROM to before TO; may be given again",
+        )
         parser.add_argument("--parquet", action="store_true", help="write the CUR as Parquet")
 
     def handle(self, **options: Any) -> None:
@@ -39,6 +64,7 @@ class Command(BaseCommand):
             size=options["size"],
             lag_days=options["bill_lag"],
             parquet=options["parquet"],
+            surges=tuple(options["surge"]),
         )
         try:
             manifest = simulate(out, plan, self._progress if sys.stderr.isatty() else None)

@@ -194,3 +194,11 @@ def test_the_command_refuses_a_folder_that_holds_something(tmp_path: Path) -> No
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(CommandError, match="not an empty folder"):
         call_command("simulate", out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "surge", ["ghosts:2026-10-20:2026-10-21:5", "fraud-graph:2026-10-21:2026-10-20:5", "fraud-graph"]
+)
+def test_a_surge_that_makes_no_sense_is_named(tmp_path: Path, surge: str) -> None:
+    with pytest.raises(CommandError, match=surge):
+        call_command("simulate", f"--out={tmp_path}", f"--surge={surge}")

@@ -1,9 +1,10 @@
 """Requests are a pure function of seed and day, and look like the trace that they come from."""
 
-from datetime import date
+from collections import Counter
+from datetime import date, timedelta
 
 from attribution.simulator.company import BUCKETS, company
-from attribution.simulator.traffic import POOL_IDLE_DAY, Traffic
+from attribution.simulator.traffic import POOL_IDLE_DAY, Surge, Traffic
 
 MONDAY, SUNDAY = date(2026, 8, 3), date(2026, 8, 9)
 
@@ -70,3 +71,17 @@ def test_calls_follow_their_projects_trend() -> None:
 def test_a_pool_rests_on_its_maintenance_day() -> None:
     day = date(2026, 8, POOL_IDLE_DAY["gpu-west"])
     assert not [request for request in traffic().day(day) if request.offer.pool == "gpu-west"]
+
+
+def test_a_surge_multiplies_one_project_on_its_days_and_leaves_the_rest_as_it_was() -> None:
+    day = date(2026, 10, 20)
+    surge = Surge("fraud-graph", day, day + timedelta(days=1), times=6)
+    calm, surging = Traffic(company(), 1, 300), Traffic(company(), 1, 300, (surge,))
+    usual, jumped = list(calm.day(day)), list(surging.day(day))
+    added = Counter(request.project.slug for request in jumped) - Counter(request.project.slug for request in usual)
+    assert added == {"fraud-graph": 5 * sum(request.project.slug == "fraud-graph" for request in usual)}
+    assert added["fraud-graph"] > 0
+    assert {request.id for request in usual} < {request.id for request in jumped}
+    assert len({request.id for request in jumped}) == len(jumped)
+    after = day + timedelta(days=1)
+    assert list(surging.day(after)) == list(calm.day(after))
