@@ -1,10 +1,13 @@
 """Envoy's access log: usage events from a cursor on, and how requests were shared since an instant.
 
 The log is a file of JSON lines, in order of completion. It is rotated by whoever reads it: renamed, reopened, and kept
-until it is old. A cursor names the file by its inode and the next byte, so that a rotation loses nothing.
+until it is old. A cursor names the file by its inode and its first line (an inode is used again), and the next byte, so
+that a rotation loses nothing.
 """
 
 import json
+import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,22 +42,25 @@ class LogFiles:
 def read_usage(files: LogFiles, cursor: str, *, limit: int) -> Usage:
     """Whole lines after `cursor`, at most about `limit`. A line that is no JSON is skipped and counted as lost."""
     paths = files.all()
-    inode, offset = _parse(cursor)
-    start = next((i for i, path in enumerate(paths) if path.stat().st_ino == inode), None)
+    name, offset = _parse(cursor)
+    start = next((i for i, path in enumerate(paths) if name and _name_of(path) == name), None)
     lost = 0
     if start is None:
         # The file of the cursor is gone: what stood after it in that file can't be counted, only noticed.
         lost, start, offset = (1 if cursor else 0), 0, 0
     events: list[UsageEvent] = []
+    ended = cursor
     for number, path in enumerate(paths[start:]):
         if number:
             offset = 0
+        name = _name_of(path)
+        if not name:
+            continue  # without a whole line it has no name yet: the next look begins where this one ended
         with path.open("rb") as file:
-            inode = path.stat().st_ino
             file.seek(offset)
             for raw in file:
                 if len(events) >= limit:
-                    return Usage(tuple(events), f"{inode}:{offset}", more=True, lost=lost)
+                    return Usage(tuple(events), f"{name}:{offset}", more=True, lost=lost)
                 if not raw.endswith(b"\n"):
                     break  # still being written
                 offset += len(raw)
@@ -63,17 +69,23 @@ def read_usage(files: LogFiles, cursor: str, *, limit: int) -> Usage:
                 lost += line is None
                 if event is not None:
                     events.append(event)
-    return Usage(tuple(events), f"{inode}:{offset}" if paths else cursor, lost=lost)
+        ended = f"{name}:{offset}"
+    return Usage(tuple(events), ended, lost=lost)
 
 
-def observed_split(files: LogFiles, since: datetime, *, now: datetime) -> ObservedSplit:
-    """First attempts that began in [since, now), by team, model and target."""
+def observed_split(
+    files: LogFiles, since: datetime, *, now: datetime, newest_bytes: int | None = None
+) -> ObservedSplit:
+    """First attempts that began in [since, now), by team, model and target.
+
+    newest_bytes: of a log with more since then only so much is read; shares need no more.
+    """
     begin, end = since.timestamp(), now.timestamp()
     counted: dict[tuple[str, str], dict[str, int]] = {}
     refused: dict[tuple[str, str], int] = {}
     failed: dict[tuple[str, str], int] = {}
     retried: dict[tuple[str, str], int] = {}
-    for line in _lines_since(files, since):
+    for line in _lines_since(files, since, newest_bytes):
         started = _started(line)
         team, model = line.get("team"), line.get("model")
         if started is None or not begin <= started < end or not team or not model:
@@ -100,9 +112,16 @@ def observed_split(files: LogFiles, since: datetime, *, now: datetime) -> Observ
     return ObservedSplit(since, now, routes, complete=_reaches(files, since))
 
 
-def _parse(cursor: str) -> tuple[int, int]:
-    inode, _, offset = cursor.partition(":")
-    return (int(inode), int(offset)) if inode.isdigit() and offset.isdigit() else (0, 0)
+def _parse(cursor: str) -> tuple[str, int]:
+    name, _, offset = cursor.rpartition(":")
+    return (name, int(offset)) if offset.isdigit() else ("", 0)
+
+
+def _name_of(path: Path) -> str:
+    """ "<inode>.<checksum of its first line>"; "" as long as it has none."""
+    with path.open("rb") as file:
+        first = file.readline()
+        return f"{os.fstat(file.fileno()).st_ino}.{zlib.crc32(first):08x}" if first.endswith(b"\n") else ""
 
 
 def _decode(raw: bytes) -> Line | None:
@@ -158,15 +177,26 @@ def _whole(value: Any) -> int | None:
         return None
 
 
-def _lines_since(files: LogFiles, since: datetime) -> Iterator[Line]:
+def _lines_since(files: LogFiles, since: datetime, newest_bytes: int | None) -> Iterator[Line]:
     """Lines that may have begun at `since` or later: the files are searched, not read, up to there."""
     earliest = (since - _DISORDER).timestamp()
-    for path in files.all():
+    left = newest_bytes
+    parts: list[tuple[Path, int]] = []
+    for path in reversed(files.all()):
+        status = path.stat()
         # A file that was last written before then has nothing of it.
-        if path.stat().st_mtime < earliest:
-            continue
+        if status.st_mtime < earliest or left == 0:
+            break
+        start = _first_offset(path, earliest)
+        if left is not None:
+            start = max(start, status.st_size - left)
+            left -= status.st_size - start
+        parts.append((path, start))
+    for path, start in reversed(parts):
         with path.open("rb") as file:
-            file.seek(_first_offset(path, earliest))
+            if start:
+                file.seek(start - 1)
+                file.readline()  # the rest of a line that was cut
             for raw in file:
                 line = _decode(raw) if raw.endswith(b"\n") else None
                 if line is not None:

@@ -42,6 +42,8 @@ from routing.orchestrators.envoy.render import Resource
 
 # Files are read within milliseconds; the rest is a machine that is busy.
 PROPAGATION = timedelta(seconds=2)
+# A look at the traffic reads no more than this: a change that nothing proves costs little, however long it waits.
+PROVED_WITHIN, NEWEST_BYTES = timedelta(minutes=10), 16 << 20
 # How long a push waits until clusters are there before it lets routes name them.
 _TOPOLOGY_WAIT_SECONDS = 5.0
 _VALIDATE_TIMEOUT_SECONDS = 20.0
@@ -206,8 +208,9 @@ class EnvoyOrchestrator:
         self, receipt: Receipt, desired: DesiredState, *, before: DesiredState | None = None, now: datetime
     ) -> Proof:
         observed = self.observe()
-        since = receipt.applied_at + PROPAGATION
-        split = self.observed_split(since, now=now) if now > since else None
+        since = max(receipt.applied_at + PROPAGATION, now - PROVED_WITHIN)
+        files = LogFiles(self.layout.log)
+        split = access_log.observed_split(files, since, now=now, newest_bytes=NEWEST_BYTES) if now > since else None
         return prove(
             receipt=receipt,
             desired=desired,
