@@ -26,7 +26,7 @@ DRIVERS = {
     "mix": DriverWords(
         "Mix", "tokens moved between models, providers or projects that cost differently", "a dearer mixture"
     ),
-    "new": DriverWords("New", "what there was nothing of before", "new use"),
+    "new": DriverWords("New", "what there was nothing of before", "new cost"),
     "gone": DriverWords("Gone", "what there is nothing of any more", "use that is gone"),
     "unmetered": DriverWords(
         "Not metered", "cost whose tokens nobody counted, so that it has no unit price", "cost without a token count"
