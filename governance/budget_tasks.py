@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from attribution import runs
+from attribution.models import TaskRun
 from governance.budget_watch import watch
 
 EVERY = timedelta(minutes=1)
@@ -19,9 +20,10 @@ def watch_budgets() -> None:
     run = runs.claim("governance.watch_budgets", runs.slot_of(now, EVERY), lease=LEASE, now=now)
     if run is None:
         return
+    before = TaskRun.objects.filter(task=run.task, state=TaskRun.State.DONE).order_by("-slot").first()
     try:
-        seen = watch(now)
+        seen = watch(now, known_figures=(before.outcome or {}).get("figures") if before else None)
     except Exception as error:
         run.fail(f"{type(error).__name__}: {error}"[:2000], timezone.now())
         raise
-    run.finish({"budgets": seen.budgets, "passed": seen.passed}, timezone.now())
+    run.finish({"budgets": seen.budgets, "passed": seen.passed, "figures": seen.figures}, timezone.now())

@@ -1,8 +1,10 @@
 """What the endpoints of budgets, quotas and closed months share: reading numbers, pages, problems that say more."""
 
+from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,6 +24,43 @@ AFTER = OpenApiParameter(
 VERSION = OpenApiParameter(
     "version", {"type": "integer", "minimum": 1, "maximum": MAX_VERSION}, required=True, description="as you read it"
 )
+
+
+class Text(serializers.CharField):
+    """Text as JSON text: a number is a mistake, not its digits."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class Whole(serializers.IntegerField):
+    """A JSON integer, not text that looks like one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+class Truth(serializers.BooleanField):
+    """true or false, nothing that resembles them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=str(data)[:40])
+        return data
+
+
+class Exact(serializers.DecimalField):
+    """A decimal as text: a JSON number may have lost digits before it arrives."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        value: Decimal = super().to_internal_value(data)
+        return value
 
 
 def whole_numbers(request: Request, known: dict[str, tuple[int, int]], others: tuple[str, ...] = ()) -> dict[str, int]:

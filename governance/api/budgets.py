@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from attribution.api.access import actor_of, scope_of
 from attribution.api.grammar import Mistake, NotUnderstood
+from attribution.api.problems import MEDIA_TYPE
 from attribution.api.serializers import ExactField, ProblemSerializer, exact
 from attribution.vocabulary import Basis
 from governance import budget_imports, budgeting
@@ -26,6 +27,10 @@ from governance.api.asked import (
     MAX_PAGE,
     MAX_VERSION,
     VERSION,
+    Exact,
+    Text,
+    Truth,
+    Whole,
     problem_with,
     version_of,
     whole_numbers,
@@ -48,11 +53,11 @@ _EXAMPLE = {
 class ScopeField(serializers.Serializer[None]):
     """What a budget covers; what is left out or null is open. A business unit is named as a team."""
 
-    team = serializers.CharField(required=False, allow_null=True, max_length=100)
-    project = serializers.CharField(required=False, allow_null=True, max_length=300)
-    model = serializers.CharField(required=False, allow_null=True, max_length=300)
-    provider = serializers.CharField(required=False, allow_null=True, max_length=300)
-    environment = serializers.CharField(required=False, allow_null=True, max_length=300)
+    team = Text(required=False, allow_null=True, max_length=100)
+    project = Text(required=False, allow_null=True, max_length=300)
+    model = Text(required=False, allow_null=True, max_length=300)
+    provider = Text(required=False, allow_null=True, max_length=300)
+    environment = Text(required=False, allow_null=True, max_length=300)
 
     def to_internal_value(self, data: Any) -> Any:
         known = [each.value for each in BudgetDimension]
@@ -62,49 +67,47 @@ class ScopeField(serializers.Serializer[None]):
         return super().to_internal_value(data)
 
 
-class AmountField(serializers.DecimalField):
+class AmountField(Exact):
     def __init__(self, **options: Any) -> None:
         super().__init__(max_digits=17, decimal_places=2, min_value=Decimal(0), **options)
 
 
 class BudgetBody(Body):
-    name = serializers.CharField(max_length=200)
+    name = Text(max_length=200)
     amount = AmountField(help_text="of the first period, in hundredths of the currency")
     scope = ScopeField(required=False, help_text="what is left out is open; {}: the whole organisation")
     currency = serializers.RegexField(r"^[A-Z]{3}$", required=False)
     basis = serializers.ChoiceField(choices=list(Basis), required=False)
     period_kind = serializers.ChoiceField(choices=list(PeriodKind), required=False)
-    zone = serializers.CharField(max_length=64, required=False, help_text="IANA name, like Asia/Kolkata")
+    zone = Text(max_length=64, required=False, help_text="IANA name, like Asia/Kolkata")
     starts_on = serializers.DateField(help_text="a day of the first period, in `zone`")
     ends_on = serializers.DateField(required=False, allow_null=True, help_text="the day after the last; null: none")
-    growth_ppm = serializers.IntegerField(
+    growth_ppm = Whole(
         required=False, min_value=-900_000, max_value=1_000_000, help_text="parts per million a period, compounding"
     )
     rollover = serializers.ChoiceField(choices=list(Rollover), required=False)
     rollover_cap = AmountField(required=False, allow_null=True)
-    hard = serializers.BooleanField(required=False, help_text="standing approval to stop its own scope at the limit")
+    hard = Truth(required=False, help_text="standing approval to stop its own scope at the limit")
     tell_actual_ppm = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=10_000_000), required=False, max_length=10
+        child=Whole(min_value=1, max_value=10_000_000), required=False, max_length=10
     )
     tell_forecast_ppm = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=10_000_000), required=False, max_length=10
+        child=Whole(min_value=1, max_value=10_000_000), required=False, max_length=10
     )
 
 
 class BudgetChangeBody(BudgetBody):
-    version = serializers.IntegerField(min_value=1, max_value=MAX_VERSION, help_text="of the budget as you read it")
-    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True)
+    version = Whole(min_value=1, max_value=MAX_VERSION, help_text="of the budget as you read it")
+    reason = Text(max_length=1000, required=False, allow_blank=True)
 
 
 class CopyBody(Body):
-    name = serializers.CharField(max_length=200, required=False, help_text="by default with the next year's number")
+    name = Text(max_length=200, required=False, help_text="by default with the next year's number")
 
 
 class ImportBody(Body):
-    csv = serializers.CharField(
-        max_length=2_000_000, trim_whitespace=False, help_text="docs/budgets.md has the columns"
-    )
-    check_only = serializers.BooleanField(required=False)
+    csv = Text(max_length=2_000_000, trim_whitespace=False, help_text="docs/budgets.md has the columns")
+    check_only = Truth(required=False)
 
 
 class BudgetForecastAnswer(serializers.Serializer[None]):
@@ -264,7 +267,7 @@ class OneBudgetView(View):
         description="All its values; what is left out has its default. 409: somebody changed it since you read it; "
         "nothing was changed, what you sent is kept in the audit trail, and the answer holds what stands.",
         request=BudgetChangeBody,
-        responses={200: BudgetAnswer, 409: BudgetConflictAnswer, **problems(404, 415)},
+        responses={200: BudgetAnswer, (409, MEDIA_TYPE): BudgetConflictAnswer, **problems(404, 415)},
         examples=[OpenApiExample("More", {**_EXAMPLE, "amount": "45000.00", "version": 1}, request_only=True)],
     )
     def put(self, request: Request, budget_id: int) -> Response:
@@ -278,7 +281,7 @@ class OneBudgetView(View):
         summary="Take a budget out of use",
         description="Its history stays.",
         parameters=[VERSION],
-        responses={204: None, 409: BudgetConflictAnswer, **problems(404)},
+        responses={204: None, (409, MEDIA_TYPE): BudgetConflictAnswer, **problems(404)},
     )
     def delete(self, request: Request, budget_id: int) -> Response:
         version = version_of(request)

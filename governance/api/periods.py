@@ -15,16 +15,10 @@ from rest_framework.views import APIView
 
 from attribution.api.access import actor_of, scope_of
 from attribution.api.grammar import Mistake, NotUnderstood
-from attribution.api.problems import problem
+from attribution.api.problems import MEDIA_TYPE, problem
 from attribution.api.serializers import ExactField, ProblemSerializer, exact
 from governance import closing
-from governance.api.asked import (
-    DEFAULT_PAGE,
-    LIMIT,
-    MAX_PAGE,
-    problem_with,
-    whole_numbers,
-)
+from governance.api.asked import DEFAULT_PAGE, LIMIT, MAX_PAGE, Exact, Text, Truth, problem_with, whole_numbers
 from governance.api.notifications import Body, problems
 from governance.closing import ClosedMonth
 from governance.models import ExchangeRate
@@ -34,8 +28,8 @@ MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
 
 class CloseBody(Body):
     month = serializers.RegexField(MONTH_PATTERN, help_text="YYYY-MM, over, UTC")
-    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True)
-    despite_open_points = serializers.BooleanField(required=False, help_text="close although something is open")
+    reason = Text(max_length=1000, required=False, allow_blank=True)
+    despite_open_points = Truth(required=False, help_text="close although something is open")
 
 
 class AdjustmentAnswer(serializers.Serializer[None]):
@@ -97,8 +91,8 @@ class RateBody(Body):
     currency = serializers.RegexField(r"^[A-Z]{3}$")
     into = serializers.RegexField(r"^[A-Z]{3}$")
     day = serializers.DateField()
-    rate = serializers.DecimalField(max_digits=18, decimal_places=9)
-    source = serializers.CharField(max_length=200)  # type: ignore[assignment]
+    rate = Exact(max_digits=18, decimal_places=9)
+    source = Text(max_length=200)  # type: ignore[assignment]
 
 
 class RatesAnswer(serializers.Serializer[None]):
@@ -145,7 +139,7 @@ class PeriodsView(View):
         description="Freezes its figures, exchange rates, forecasts and the budgets' outcome. Never undone, never "
         "changed: later adjustments are shown apart. 409: it is closed already, or `open_points` are in its way.",
         request=CloseBody,
-        responses={201: PeriodAnswer, 409: NotReadyAnswer, **problems(415)},
+        responses={201: PeriodAnswer, (409, MEDIA_TYPE): NotReadyAnswer, **problems(415)},
         examples=[OpenApiExample("October", {"month": "2026-10", "reason": "reviewed"}, request_only=True)],
     )
     def post(self, request: Request) -> Response:

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from attribution.api.access import actor_of, scope_of
 from attribution.api.grammar import Mistake, NotUnderstood
+from attribution.api.problems import MEDIA_TYPE
 from attribution.api.serializers import ProblemSerializer
 from governance import quotas
 from governance.api.asked import (
@@ -23,6 +24,8 @@ from governance.api.asked import (
     MAX_PAGE,
     MAX_VERSION,
     VERSION,
+    Text,
+    Whole,
     problem_with,
     version_of,
     whole_numbers,
@@ -36,18 +39,16 @@ from governance.quotas import QuotaDraft, QuotaState, QuotaView
 class QuotaBody(Body):
     unit = serializers.ChoiceField(choices=Quota.Unit.choices)
     window = serializers.ChoiceField(choices=Quota.Window.choices, help_text="in UTC")
-    limit = serializers.IntegerField(min_value=1, max_value=quotas.MAX_LIMIT)
-    team = serializers.CharField(max_length=100, required=False, allow_null=True)
-    key = serializers.CharField(max_length=200, required=False, allow_null=True, help_text="its name, never its secret")
-    model = serializers.CharField(max_length=200, required=False, allow_null=True)
-    provider = serializers.CharField(
-        max_length=64, required=False, allow_null=True, help_text="null: over all clouds together"
-    )
+    limit = Whole(min_value=1, max_value=quotas.MAX_LIMIT)
+    team = Text(max_length=100, required=False, allow_null=True)
+    key = Text(max_length=200, required=False, allow_null=True, help_text="its name, never its secret")
+    model = Text(max_length=200, required=False, allow_null=True)
+    provider = Text(max_length=64, required=False, allow_null=True, help_text="null: over all clouds together")
 
 
 class QuotaChangeBody(QuotaBody):
-    version = serializers.IntegerField(min_value=1, max_value=MAX_VERSION, help_text="of the quota as you read it")
-    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True)
+    version = Whole(min_value=1, max_value=MAX_VERSION, help_text="of the quota as you read it")
+    reason = Text(max_length=1000, required=False, allow_blank=True)
 
 
 class QuotaAnswer(serializers.Serializer[None]):
@@ -143,7 +144,7 @@ class OneQuotaView(View):
         summary="Change a quota",
         description="All its values. 409: somebody changed it since you read it.",
         request=QuotaChangeBody,
-        responses={200: QuotaAnswer, 409: QuotaConflictAnswer, **problems(404, 415)},
+        responses={200: QuotaAnswer, (409, MEDIA_TYPE): QuotaConflictAnswer, **problems(404, 415)},
     )
     def put(self, request: Request, quota_id: int) -> Response:
         given = QuotaChangeBody.read(request)
@@ -157,7 +158,7 @@ class OneQuotaView(View):
         operation_id="quota-archive",
         summary="Take a quota out of use",
         parameters=[VERSION],
-        responses={204: None, 409: QuotaConflictAnswer, **problems(404)},
+        responses={204: None, (409, MEDIA_TYPE): QuotaConflictAnswer, **problems(404)},
     )
     def delete(self, request: Request, quota_id: int) -> Response:
         quotas.archive_quota(quota_id, version_of(request), actor=actor_of(request), now=timezone.now())
