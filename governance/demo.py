@@ -21,6 +21,7 @@ from attribution.models import Team
 from attribution.services import attribute
 from attribution.simulator.run import Plan, months_before, simulate
 from attribution.simulator.traffic import Surge
+from governance.anomaly_search import judge
 from governance.forecast_fits import fit_forecasts, judge_forecasts
 from governance.identity.services import create_person
 from governance.models import Role, User
@@ -87,6 +88,7 @@ def load(home: Path, *, today: date, now: datetime, say: Say, months: int = MONT
     say("fitting forecasts")
     fit_forecasts(now)
     judge_forecasts(now)
+    judge(now)
     make_people(now, password_of(home))
     _write_marker(home, {"loaded_at": now.isoformat(), "until": _until(folder)})
     return True
