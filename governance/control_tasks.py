@@ -33,14 +33,20 @@ def control_look() -> None:
         _run(LOOK, AT_ONCE, reason)
 
 
-def _run(task: str, every: timedelta, reason: str) -> None:
+def decide_now() -> bool:
+    """Decide because a person asks; False when that was done a moment ago."""
+    return _run(LOOK, AT_ONCE, Reason.HAND)
+
+
+def _run(task: str, every: timedelta, reason: str) -> bool:
     now = timezone.now()
     run = runs.claim(task, runs.slot_of(now, every), lease=LEASE, now=now)
     if run is None:
-        return
+        return False
     try:
         made = tick(now, reason=reason)
     except Exception as error:
         run.fail(f"{type(error).__name__}: {error}"[:2000], timezone.now())
         raise
     run.finish({"reason": str(reason), "ticks": [each.pk for each in made]}, timezone.now())
+    return True

@@ -240,11 +240,13 @@ class BudgetPlan:
 class ControlPlan:
     """The plan of a tick, as columns over the cells of `inputs`, and for every budget.
 
-    shares: [n, K + 1], what is wanted; weights: [n, K] the same of what is served, in whole parts per million; admit:
-    Mtok an hour, inf: all; deciding: id of the budget that asked, -1 when none did.
+    target: [n, K + 1], where the plan leads; shares: the same for now, within the rails of one tick; weights: [n, K]
+    the same of what is served, in whole parts per million; admit: Mtok an hour, inf: all; deciding: id of the budget
+    that asked, -1 when none did.
     """
 
     inputs: ControlInputs
+    target: Floats
     shares: Floats
     weights: Ints
     refused_ppm: Ints

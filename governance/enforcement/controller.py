@@ -49,6 +49,7 @@ def plan_tick(inputs: ControlInputs) -> ControlPlan:
     deciding[asked] = ids[links.budget[settled.asking[asked]]]
     return ControlPlan(
         inputs=inputs,
+        target=target,
         shares=shares,
         weights=whole_weights(shares[:, :-1], links.base[inputs.cells.menu, :-1]),
         refused_ppm=np.rint(shares[:, -1] * PPM).astype(np.int64),

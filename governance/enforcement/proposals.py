@@ -101,7 +101,10 @@ def _order(
     plans = [plan.cell(at) for at in cells]
     places = [gathered.places[at] for at in cells]
     menus = [gathered.inputs.menus[gathered.inputs.cells.menu[at]] for at in cells]
-    wishes = [_wish(each, one, place, menu) for one, place, menu in zip(plans, places, menus, strict=True)]
+    wishes = [
+        _wish(each, one, place, menu, [float(share) for share in plan.target[one.cell]])
+        for one, place, menu in zip(plans, places, menus, strict=True)
+    ]
     return _Order(
         orchestrator=name,
         each=each,
@@ -112,27 +115,37 @@ def _order(
     )
 
 
-def _wish(each: Judged, one: CellPlan, place: Place, menu: Menu) -> Wish:
+def _wish(each: Judged, one: CellPlan, place: Place, menu: Menu, target: Sequence[float]) -> Wish:
     pools = {
         option.target: weight
         for option, weight in zip(menu.options, one.weights, strict=True)
         if option.substitute is None and weight
     }
-    smaller = {
-        option.substitute: weight / PPM
-        for option, weight in zip(menu.options, one.weights, strict=True)
-        if option.substitute is not None and weight
-    }
-    served = max(smaller, key=lambda model: smaller[model], default=None)
-    was = place.steered.wanted.get("served_model") if place.steered is not None and place.steered.wanted else None
-    least = SERVE_SMALLER_UNTIL if was is not None and was == served else SERVE_SMALLER_FROM
-    if served is None or sum(smaller.values()) < least:
-        served = None
+    served = _smaller(place, menu, target)
     weights = None if served is not None or not pools else _whole(pools)
     if weights is not None and _is_base(weights, place.base):
         weights = None
     rpm, tpm = _limits(one, place)
     return Wish(one.team, one.model, weights, served, rpm, tpm, _block(each) if one.blocked else None)
+
+
+def _smaller(place: Place, menu: Menu, target: Sequence[float]) -> str | None:
+    """The model that serves the whole route in its place, where the plan leads most of it there.
+
+    Judged by where the plan leads, not by this tick's step: a route can't be served in part by another model.
+    """
+    parts = {
+        option.substitute: share
+        for option, share in zip(menu.options, target, strict=False)
+        if option.substitute is not None and share > 0
+    }
+    served = 1.0 - target[-1]
+    if not parts or served <= 0:
+        return None
+    best = max(parts, key=lambda model: parts[model])
+    was = (place.steered.wanted or {}).get("served_model") if place.steered is not None else None
+    least = SERVE_SMALLER_UNTIL if was == best else SERVE_SMALLER_FROM
+    return best if sum(parts.values()) / served >= least else None
 
 
 def _limits(one: CellPlan, place: Place) -> tuple[int | None, int | None]:

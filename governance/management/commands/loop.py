@@ -3,10 +3,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.utils import timezone
-
-from governance.enforcement.tick import Reason, tick
-from governance.models import Decision
+from governance.control_tasks import decide_now
+from governance.models import ControlTick, Decision
 from routing.management.commands import loop
 
 
@@ -20,8 +18,14 @@ class Command(loop.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["action"] == "tick":
-            made = tick(timezone.now(), reason=Reason.HAND)
+            if not decide_now():
+                self.stderr.write("It decided a moment ago: this is what it said.")
             if not options["json"]:
-                for decision in Decision.objects.filter(tick__in=made).order_by("budget_name"):
-                    self.stdout.write(f"{decision.budget_name}: {decision.words}")
+                self._say()
         super().handle(*args, **options)
+
+    def _say(self) -> None:
+        newest = ControlTick.objects.order_by("-id").first()
+        if newest is not None:
+            for decision in Decision.objects.filter(at=newest.at).order_by("budget_name"):
+                self.stdout.write(f"{decision.budget_name}: {decision.words}")

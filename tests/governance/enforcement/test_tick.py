@@ -20,7 +20,7 @@ from governance import budgeting, control_tasks, policies
 from governance.budget_drafts import BudgetDraft
 from governance.budgeting import BudgetView
 from governance.enforcement.quota_orders import enforce_quotas
-from governance.enforcement.rungs import Approval, Measure, Policy, Rung, Step
+from governance.enforcement.rungs import Approval, Disutility, Measure, Policy, Rung, Step, Substitute
 from governance.enforcement.tick import Reason, look, tick
 from governance.models import BudgetControl, ControlTick, Decision, SteeredRoute
 from governance.quotas import QuotaDraft, create_quota
@@ -34,7 +34,14 @@ from tests.attribution.serving_lake import publish_lake, rollup
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
 OWNER = Actor("Olga Owner", 1, EVERYTHING, everywhere=frozenset(Action))
 TARGETS = (
-    Target("aws-eu", "aws", "eu-central-1", "http://127.0.0.1:9101", residency="eu"),
+    Target(
+        "aws-eu",
+        "aws",
+        "eu-central-1",
+        "http://127.0.0.1:9101",
+        residency="eu",
+        attributes=(("usd_per_mtok:small", "1.0"),),
+    ),
     Target("gcp-eu", "gcp", "europe-west4", "http://127.0.0.1:9102", residency="eu"),
     Target("aws-us", "aws", "us-east-1", "http://127.0.0.1:9103", residency="us"),
 )
@@ -377,3 +384,19 @@ def test_throttling_is_a_limit_that_goes_down_step_by_step(world: World, make: M
     # 52 % would be a cut that asks a person: it goes to 76 % of what was.
     assert [each.tpm for each in state.quotas] == [2_407]
     assert "Refusing 90 % of search's gpt-large traffic" in Decision.objects.order_by("-id")[0].words
+
+
+def test_a_route_is_served_by_the_smaller_model_where_the_plan_leads_there(world: World) -> None:
+    # $10 a million at premium, $1 by the smaller model: 60 are left of what would cost 690.
+    draft = BudgetDraft(name="Search", amount=Decimal(1200), dims=(("team", "search"),), starts_on=date(2026, 1, 1))
+    step = Step(Rung.SMALLER_MODEL, Measure.ACTUAL, 900_000, 850_000)
+    smaller = {"gpt-large": (Substitute("small", Disutility.FINE),)}
+    policies.create_budget(OWNER, draft, Policy(0, 0, (step,), substitutes=smaller), now=NOW)
+    tick(NOW)
+    world.push(NOW)
+    state = selectors.standing_state("edge")
+    assert state is not None
+    mine = state.route("gpt-large", "search")
+    assert mine is not None
+    assert (mine.team, mine.served_model) == ("search", "small")
+    assert "by small in its place" in Decision.objects.get().words
