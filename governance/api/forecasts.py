@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import NotFound
@@ -121,7 +122,7 @@ class AccuracyView(APIView):
         description="{horizon: {method: {mase, ape_median}}, month: {day: {method: ape_median}}, coverage80, "
         "coverage95, series, origins, provisional}; `shown` are the forecasts that people saw. Made every night.",
         parameters=[_BASIS, _CURRENCY],
-        responses={200: serializers.DictField(), **problems(404)},
+        responses={200: OpenApiTypes.OBJECT, **problems(404)},
     )
     def get(self, request: Request) -> Response:
         asked = _asked(request, ("basis", "currency"))

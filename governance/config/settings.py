@@ -179,6 +179,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "ForecastEventKind": "governance.models.ForecastEvent.Kind",
         "AnomalyState": "governance.models.anomalies.Anomaly.State",
         "DeliveryState": "governance.models.notifications.Delivery.State",
     },
