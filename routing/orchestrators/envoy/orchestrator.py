@@ -139,7 +139,7 @@ class EnvoyOrchestrator:
             running = admin.read_running(self.layout.admin)
         except Unreachable:
             return replace(observed, reachable=False)
-        live = {name: running.versions.get(_stat_name(name), "") for name in versions}
+        live = {name: _as_named(running.versions.get(_stat_name(name), ""), at) for name, at in versions.items()}
         behind = any(live[name] != version for name, version in versions.items())
         return replace(
             observed,
@@ -208,6 +208,9 @@ class EnvoyOrchestrator:
         self, receipt: Receipt, desired: DesiredState, *, before: DesiredState | None = None, now: datetime
     ) -> Proof:
         observed = self.observe()
+        if now <= receipt.applied_at + PROPAGATION:
+            # What it refused may be an earlier push: it says so until it has read this one.
+            observed = replace(observed, rejected=())
         since = max(receipt.applied_at + PROPAGATION, now - PROVED_WITHIN)
         files = LogFiles(self.layout.log)
         split = access_log.observed_split(files, since, now=now, newest_bytes=NEWEST_BYTES) if now > since else None
@@ -293,7 +296,7 @@ class EnvoyOrchestrator:
                 running = admin.live_versions(self.layout.admin, frozenset(wanted))
                 # Its main thread has it; each worker gets it a moment later.
                 time.sleep(0.02)
-                if running == wanted:
+                if {name: _as_named(each, wanted[name]) for name, each in running.items()} == wanted:
                     return
 
 
@@ -394,6 +397,11 @@ def _refuse_conflicts(plan: Plan, journal: Journal, found: _Found, final: Mappin
         if seen in (start, final.get(name)) or (name == "cds" and seen in between):
             continue
         raise Conflict(f"{name} is at {seen or 'nothing'}, the plan starts from {start or 'nothing'}: plan anew")
+
+
+def _as_named(running: str, written: str) -> str:
+    """`written` when the same content runs under an earlier generation: Envoy does not take equal content again."""
+    return written if running.partition("-")[2] == written.partition("-")[2] else running
 
 
 def _stat_name(resource: str) -> str:
