@@ -4,7 +4,7 @@ What needs nobody's yes is proposed by itself; what needs a person's is proposed
 place for a while, so that a link to it stays good. What stood before the loop steered is kept, and comes back in turn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from routing.services import Overlaps, RefusedChange, Why
 
 from .control import BudgetPlan, CellPlan, ControlPlan, Menu, Method
 from .controller import plan_tick
-from .gathering import Gathered, Judged, Place, ask_reference, reference
+from .gathering import Gathered, Judged, Place, ask_reference, reference, route_from
 from .orders import SERVE_SMALLER_FROM, SERVE_SMALLER_UNTIL, Base, Stop, Wish, with_wishes
 from .rungs import Approval, Rung
 
@@ -342,19 +342,53 @@ def plain_route(route: Route) -> dict[str, Any]:
     return plain
 
 
-def let_go(now: datetime) -> None:
-    """Forget routes that stand as they stood before the loop, and that nothing on its way would change."""
+def let_go(now: datetime, counted: Collection[tuple[str, str, str]]) -> None:
+    """Give back what no budget counts any more, and forget routes that stand as they stood before the loop.
+
+    counted: (orchestrator, team, model) of the uses that a budget counts: those are the controller's.
+    """
+    orphans: dict[tuple[str, str], list[SteeredRoute]] = {}
     states: dict[str, DesiredState | None] = {}
-    for row in SteeredRoute.objects.select_related("budget"):
+    for row in SteeredRoute.objects.select_related("budget").order_by("id"):
         if row.orchestrator not in states:
             states[row.orchestrator] = selectors.standing_state(row.orchestrator)
         state = states[row.orchestrator]
-        if state is None or not _stands_at_base(row, state):
+        if state is None:
             continue
         wanted = row.wanted or {}
         asks = any(wanted.get(key) for key in ("weights", "served_model", "rpm", "tpm", "blocked"))
-        if not asks and row.since < now:
+        if _stands_at_base(row, state) and not asks and row.since < now:
             row.delete()
+        elif asks and (row.orchestrator, row.team, row.model) not in counted:
+            orphans.setdefault((row.orchestrator, row.team), []).append(row)
+    for (name, _), rows in orphans.items():
+        state = states[name]
+        if state is not None and not selectors.is_frozen():
+            _give_back(state, name, rows, now)
+
+
+def _give_back(standing: DesiredState, orchestrator: str, rows: Sequence[SteeredRoute], now: datetime) -> None:
+    """What stood before one team's routes were steered, because the budget that asked is gone."""
+    bases = {
+        (row.team, row.model): Base(None if row.base is None else route_from(row.base), standing.route(row.model, None))
+        for row in rows
+    }
+    gone = next((row.budget.name for row in rows if row.budget is not None), "a deleted budget")
+    desired = with_wishes(standing, [Wish(row.team, row.model) for row in rows], bases, budget=gone)
+    why = Why(
+        "decision",
+        f"gone:{orchestrator}:{rows[0].team}",
+        f"No budget counts this traffic any more ({gone} is gone), so it goes back to what stood before.",
+        {},
+        f"{rows[0].team}: back to what stood before",
+    )
+    try:
+        with transaction.atomic():
+            if desired.digest() != standing.digest():
+                services.propose_change(orchestrator, desired, why=why, actor=SYSTEM, team=rows[0].team, now=now)
+            SteeredRoute.objects.filter(pk__in=[row.pk for row in rows]).update(wanted={}, blocked=False, since=now)
+    except (RefusedChange, Overlaps) as refused:
+        logger.warning("change refused", orchestrator=orchestrator, error=f"{refused}")
 
 
 def _stands_at_base(row: SteeredRoute, state: DesiredState) -> bool:

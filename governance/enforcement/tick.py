@@ -38,9 +38,20 @@ MISS_AFTER = timedelta(minutes=15)
 def tick(now: datetime, *, reason: str = Reason.HOURLY) -> list[ControlTick]:
     """Decide for every budget in its period, and propose what follows. One tick for each currency and basis."""
     judged = judge_all(now)
-    ticks = [_decide(each, reason, now) for each in gather(judged, now)]
-    let_go(now)
+    gathered = gather(judged, now)
+    ticks = [_decide(each, reason, now) for each in gathered]
+    let_go(now, _counted(gathered))
     return ticks
+
+
+def _counted(gathered: Iterable[Gathered]) -> set[tuple[str, str, str]]:
+    """(orchestrator, team, model) of every use that some budget counts."""
+    return {
+        (each.places[at].orchestrator, each.places[at].team, each.places[at].model)
+        for each in gathered
+        for budget in each.inputs.budgets
+        for at in budget.cells
+    }
 
 
 def look(now: datetime) -> str | None:

@@ -201,10 +201,17 @@ def test_a_stop_of_a_soft_budget_is_asked_for(world: World, make: Make) -> None:
     assert ChangeSet.objects.get(pk=asked.pk).status == "approved"
 
 
-def test_late_telemetry_stops_nothing_and_loosens_nothing(
-    world: World, make: Make, monkeypatch: pytest.MonkeyPatch
+LATE = {
+    "last_telemetry": lambda: NOW - timedelta(hours=3),
+    "settled_through": lambda: {"aws": date(2026, 5, 16), "gcp": date(2026, 5, 20)},
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_late_data_stops_nothing_and_loosens_nothing(
+    late: str, world: World, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spend, "last_telemetry", lambda: NOW - timedelta(hours=3))
+    monkeypatch.setattr(spend, late, LATE[late])
     make("1100", CHEAPER, hard=True)
     tick(NOW)
     decision = Decision.objects.get()
@@ -400,3 +407,17 @@ def test_a_route_is_served_by_the_smaller_model_where_the_plan_leads_there(world
     assert mine is not None
     assert (mine.team, mine.served_model) == ("search", "small")
     assert "by small in its place" in Decision.objects.get().words
+
+
+def test_what_an_archived_budget_steered_goes_back(world: World, make: Make) -> None:
+    search = make("1500", CHEAPER)
+    tick(NOW)
+    world.push(NOW)
+    assert world.weights("search") != {"aws-eu": 1_000_000}
+    budgeting.archive(search.id, search.version, actor=OWNER, now=NOW)
+    later = NOW + timedelta(hours=1)
+    tick(later)
+    world.push(later)
+    assert world.weights("search") == {"aws-eu": 1_000_000}
+    tick(later + timedelta(hours=1))
+    assert not SteeredRoute.objects.exists()
