@@ -1,19 +1,25 @@
 """Background work of the controller: thin; each slot runs once, whoever wakes it, and none runs beside another."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from celery import shared_task
+from django.db.models import Max
 from django.utils import timezone
 
 from attribution import runs, spend
 from governance.enforcement.quota_orders import enforce_quotas
 from governance.enforcement.tick import Reason, look, tick
+from governance.models import Budget, PolicyVersion
 
 TICK, LOOK = "governance.tick", "governance.control_tick"
 HOUR = timedelta(hours=1)
 # At most one unplanned tick in this time: a decision needs a moment to show in the figures.
 AT_ONCE = timedelta(seconds=20)
 LEASE = timedelta(minutes=10)
+LOOK_AGAIN = timedelta(seconds=30)
+# What this process saw last; a lost entry costs one look.
+_looked: dict[str, Any] = {}
 
 
 @shared_task(name=TICK)  # type: ignore[untyped-decorator]
@@ -25,12 +31,26 @@ def control_hourly() -> None:
 @shared_task(name=LOOK)  # type: ignore[untyped-decorator]
 def control_look() -> None:
     """Hold declared quotas; decide at once where a rung starts, a period turned, or spend missed what was expected."""
-    enforce_quotas(timezone.now())
-    if not spend.fingerprint():
+    now = timezone.now()
+    enforce_quotas(now)
+    if not _worth_a_look(now):
         return
-    reason = look(timezone.now())
+    reason = look(now)
     if reason is not None:
         _run(LOOK, AT_ONCE, reason)
+
+
+def _worth_a_look(now: datetime) -> bool:
+    """Figures, budgets or policies changed since this process looked last; or a while ago, for periods and time."""
+    mark = (
+        spend.fingerprint(),
+        Budget.objects.aggregate(newest=Max("updated_at"))["newest"],
+        PolicyVersion.objects.aggregate(newest=Max("id"))["newest"],
+    )
+    if not mark[0] or (mark == _looked.get("mark") and now - _looked["at"] < LOOK_AGAIN):
+        return False
+    _looked.update(mark=mark, at=now)
+    return True
 
 
 def decide_now() -> bool:

@@ -329,6 +329,7 @@ def test_a_breach_is_decided_at_once_and_its_reason_kept(
     world: World, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("1100", CHEAPER, hard=True)
+    monkeypatch.setattr(control_tasks, "_looked", {})
     monkeypatch.setattr(control_tasks.timezone, "now", lambda: NOW)
     control_tasks.control_look()
     assert ControlTick.objects.get().reason == Reason.BREACH
