@@ -17,5 +17,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("governance.api.policy_urls")),
     path("schema", views.SchemaView.as_view(), name="api-schema"),
     path("docs", views.docs, name="api-docs"),
-    re_path(r"^(?s:.*)\Z", NothingHereView.as_view()),
+    re_path(r"^[\s\S]*$", NothingHereView.as_view()),
 ]
