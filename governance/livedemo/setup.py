@@ -81,6 +81,8 @@ def _propose(chosen: LiveLayout, now: datetime) -> None:
     title = "Start the live demo's gateway" if standing is None else "Follow the live demo's ports"
     why = services.Why("demo", "demo:start", "The demo's stub providers listen at these addresses.", {}, title)
     services.propose_change(ORCHESTRATOR, wanted, why=why, actor=SYSTEM, now=now)
+    # Before Envoy starts: its first request already finds a route.
+    services.push_pending(now=now)
 
 
 def _moved(standing: DesiredState, chosen: LiveLayout) -> DesiredState:
