@@ -6,7 +6,7 @@ Not here: what a budget makes of it (the layer above).
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -88,6 +88,19 @@ class _Account:
     provider: str
     billing_account_id: str
     billed_through: date
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a revision holds: equal for equal content, whatever rows of whatever database name it."""
+
+    dataset: str
+    content_hash: str
+    revision: Revision = field(compare=False)
+
+    @classmethod
+    def of(cls, revision: Revision) -> "_Content":
+        return cls(revision.dataset, revision.content_hash, revision)
 
 
 def fingerprint() -> str:
@@ -201,14 +214,15 @@ def usage_counts(start: date, end: date) -> tuple[CountRow, ...]:
             dataset=Dataset.USAGE_OWNED, current=True, rows__gt=0, day__gte=start, day__lt=end
         ).order_by("key")
     )
-    return tuple(row for revision in revisions for row in _counts_of(revision))
+    return tuple(row for revision in revisions for row in _counts_of(_Content.of(revision)))
 
 
 @functools.lru_cache(maxsize=256)
-def _counts_of(revision: Revision) -> tuple[CountRow, ...]:
-    # A revision's file never changes; a model's hash is that of its primary key.
+def _counts_of(content: _Content) -> tuple[CountRow, ...]:
     with catalogue.open_engine() as engine:
-        rows = engine.run("marts/usage_counts", inputs={"usage_owned": catalogue.read_table(revision)}).to_pylist()
+        rows = engine.run(
+            "marts/usage_counts", inputs={"usage_owned": catalogue.read_table(content.revision)}
+        ).to_pylist()
     return tuple(
         CountRow(row["day"], row["provider"], row["model"], row["team"], row["api_key"], row["requests"], row["tokens"])
         for row in rows
@@ -218,7 +232,7 @@ def _counts_of(revision: Revision) -> tuple[CountRow, ...]:
 def hourly_counts(day: date) -> tuple[CountRow, ...]:
     """Requests and tokens of a UTC day as telemetry names who asked: newer than `usage_counts`, before ownership."""
     revisions = Revision.objects.filter(dataset=Dataset.USAGE_HOURLY, current=True, rows__gt=0, day=day).order_by("key")
-    return tuple(row for revision in revisions for row in _counts_of(revision))
+    return tuple(row for revision in revisions for row in _counts_of(_Content.of(revision)))
 
 
 def minute_counts(since: datetime, until: datetime) -> tuple[tuple[datetime, CountRow], ...]:
@@ -232,21 +246,23 @@ def minute_counts(since: datetime, until: datetime) -> tuple[tuple[datetime, Cou
     found: list[tuple[datetime, CountRow]] = []
     for (_, day), pair in sorted(pairs.items()):
         if len(pair) == 2:
-            found += _minutes_of(pair[Dataset.REQUESTS], pair[Dataset.SERIES], day, since, until)
+            found += _minutes_of(
+                _Content.of(pair[Dataset.REQUESTS]), _Content.of(pair[Dataset.SERIES]), day, since, until
+            )
     return tuple(found)
 
 
 @functools.lru_cache(maxsize=16)
 def _minutes_of(
-    requests: Revision, series: Revision, day: date, since: datetime, until: datetime
+    requests: _Content, series: _Content, day: date, since: datetime, until: datetime
 ) -> tuple[tuple[datetime, CountRow], ...]:
     with catalogue.open_engine() as engine:
         rows = engine.run(
             "marts/minute_counts",
             params={"since": since, "until": until},
             inputs={
-                "requests": _files(Dataset.REQUESTS, [requests]),
-                "series": _files(Dataset.SERIES, [series]),
+                "requests": _files(Dataset.REQUESTS, [requests.revision]),
+                "series": _files(Dataset.SERIES, [series.revision]),
             },
         ).to_pylist()
     return tuple(
@@ -269,7 +285,7 @@ def hour_shares(days: Iterable[date]) -> dict[tuple[date, str], tuple[Decimal, .
     ).order_by("key"):
         if revision.day is None:
             continue
-        for provider, by_hour in _hours_of(revision):
+        for provider, by_hour in _hours_of(_Content.of(revision)):
             held = sums.setdefault((revision.day, provider), [Decimal(0)] * 24)
             for hour, weight in enumerate(by_hour):
                 held[hour] += weight
@@ -277,8 +293,8 @@ def hour_shares(days: Iterable[date]) -> dict[tuple[date, str], tuple[Decimal, .
 
 
 @functools.lru_cache(maxsize=128)
-def _hours_of(revision: Revision) -> tuple[tuple[str, tuple[Decimal, ...]], ...]:
-    rows = catalogue.read_table(revision).select(["provider", "hour", "estimated_cost", "requests"]).to_pylist()
+def _hours_of(content: _Content) -> tuple[tuple[str, tuple[Decimal, ...]], ...]:
+    rows = catalogue.read_table(content.revision).select(["provider", "hour", "estimated_cost", "requests"]).to_pylist()
     by_provider: dict[str, tuple[list[Decimal], list[Decimal]]] = {}
     for row in rows:
         estimated, requests = by_provider.setdefault(row["provider"], ([Decimal(0)] * 24, [Decimal(0)] * 24))
