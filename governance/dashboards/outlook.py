@@ -82,7 +82,10 @@ def tile(
     budget: BudgetView | None,
     today: date,
 ) -> ForecastTile | None:
-    """The forecast of the month that is running; None on pages of other periods."""
+    """The forecast of the month that is running; None on pages of other periods.
+
+    spent: of the month until the forecast begins, as budgets count it.
+    """
     month = month_of(today)
     if bar.period != "this-month" or bar.span.start != month.start:
         return None
@@ -93,9 +96,9 @@ def tile(
     if stored is None or spent is None:
         why = "No forecast is stored for this scope yet; a task makes one every night"
         return ForecastTile(label, meaning, Shown(formats.UNKNOWN, why), "", why, None, "", None, None, False)
-    total = stored.period_total(month.start, month.end, spent, spent_through=bar.span.end)
+    total = stored.period_total(month.start, month.end, spent)
     if budget is not None and budget.forecast is not None and budget.basis == bar.basis.value:
-        # One number: the budget's own, which also corrects estimates by what bills turned out to be.
+        # One number: the budget's own, which knows of today what is consumed already.
         total, spent = budget.forecast, budget.consumed
     limit = budget.limit if budget is not None else None
     over = total.p50 - limit if limit is not None else None

@@ -10,10 +10,11 @@ from governance import budgeting
 from governance.anomalies import anomalies
 from governance.budgeting import BudgetView
 from governance.dashboards import outlook, overview
-from governance.dashboards.bar import Bar
+from governance.dashboards.bar import Bar, month_of
 from governance.dashboards.figures import Ahead, Mark
 from governance.dashboards.outlook import ForecastTile
 from governance.dashboards.reading import OverviewFacts
+from governance.forecast_fits import spent_of
 from governance.forecasts import forecast_for
 from governance.team_tree import TeamTree
 
@@ -35,7 +36,9 @@ def days_to_come(scope: TeamScope, bar: Bar, facts: OverviewFacts, names: Mappin
     budgets = tuple(budgeting.budgets(scope, now))
     foreseen = outlook.forecast_scope(bar, scope, TeamTree.read(), today)
     stored = forecast_for(foreseen, currency=currency, basis=bar.basis.value) if foreseen is not None else None
-    spent = next((each.amounts.total for each in facts.groups.totals if each.currency == currency), None)
+    # Counted as budgets and the Forecasts page count, so that all three say one number.
+    of_month = stored if bar.period == "this-month" else None
+    spent = spent_of(of_month.scope, of_month, month_of(today).start) if of_month is not None else None
     budget = outlook.budget_of(budgets, foreseen, currency, today)
     seen = anomalies(scope, start=bar.span.start, end=bar.span.end)
     return ToCome(

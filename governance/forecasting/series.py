@@ -4,8 +4,8 @@ A day is unknown, not nothing, where no settled bill reaches it and nothing esti
 the hour has no cost until its bill comes, and taking that for 0 would teach the forecast that it went away.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -53,7 +53,7 @@ def history(rows: Iterable[HistoryRow], until: date, settled: Mapping[str, date]
 
     Leaves that cost nothing in all that time are left out.
     """
-    kept = [row for row in rows if until - timedelta(days=days) <= row.day < until]
+    kept = named_as_billed([row for row in rows if until - timedelta(days=days) <= row.day < until], settled)
     leaves = tuple(sorted({row.leaf for row in kept}, key=_order))
     first_day = min((row.day for row in kept), default=until - timedelta(days=7))
     # Whole weeks of at least one, so that every method has a week.
@@ -79,6 +79,25 @@ def history(rows: Iterable[HistoryRow], until: date, settled: Mapping[str, date]
     spending = np.nansum(np.abs(costs), axis=1) > 0
     chosen = np.flatnonzero(spending)
     return History(tuple(leaves[index] for index in chosen), first_day, costs[chosen], tokens[chosen])
+
+
+def named_as_billed(rows: Sequence[HistoryRow], settled: Mapping[str, date]) -> list[HistoryRow]:
+    """The rows, with no environment where most of what was billed names none.
+
+    A bill's tags may leave out what telemetry knows. Then the days that only telemetry tells of would begin a second
+    series while the billed one seems to end, and both would be foretold.
+    """
+    billed: dict[Leaf, dict[str | None, float]] = {}
+    for row in rows:
+        if row.cost is not None and row.day < settled.get(row.leaf.provider or "", date.max):
+            of = billed.setdefault(replace(row.leaf, environment=None), {})
+            of[row.leaf.environment] = of.get(row.leaf.environment, 0.0) + abs(row.cost)
+    unnamed = {leaf for leaf, of in billed.items() if of.get(None, 0.0) > sum(of.values()) / 2}
+    folded = []
+    for row in rows:
+        bare = replace(row.leaf, environment=None)
+        folded.append(replace(row, leaf=bare) if bare in unnamed else row)
+    return folded
 
 
 def _order(leaf: Leaf) -> tuple[str, ...]:

@@ -230,3 +230,28 @@ def test_kept_scopes_have_ordered_bands():
     for one in summed(night, kept_scopes(night)):
         assert (np.diff(one.days, axis=1) >= 0).all()
         assert (np.diff(np.array(one.spread.totals), axis=1) >= 0).all()
+
+
+def test_a_bill_that_names_no_environment_and_telemetry_that_does_are_one_series() -> None:
+    """Ten billed days of 5 without an environment; two days that telemetry splits into 4 and 1."""
+    first, settled = date(2026, 5, 1), date(2026, 5, 11)
+    leaf = Leaf(team="claims", model="claude", provider="aws")
+    rows = [HistoryRow(first + timedelta(days=day), leaf, 5.0, None, None) for day in range(10)]
+    for day in (settled, settled + timedelta(days=1)):
+        rows += [
+            HistoryRow(day, replace(leaf, environment="production"), None, 4.0, None),
+            HistoryRow(day, replace(leaf, environment="staging"), None, 1.0, None),
+        ]
+    known = history(rows, date(2026, 5, 13), {"aws": settled})
+    assert known.leaves == (leaf,)
+    assert known.costs.tolist() == [[5.0] * 12]
+
+
+def test_environments_that_the_bill_names_stay_apart() -> None:
+    leaf = Leaf(team="claims", model="claude", provider="aws")
+    rows = [
+        HistoryRow(date(2026, 5, 1) + timedelta(days=day), replace(leaf, environment=name), cost, None, None)
+        for day in range(10)
+        for name, cost in (("production", 4.0), ("staging", 1.0), (None, 0.5))
+    ]
+    assert len(history(rows, date(2026, 5, 11), {"aws": date(2026, 5, 11)}).leaves) == 3
