@@ -1,6 +1,7 @@
-"""Two budgets for the live demo, with ladders that act: made once, when the demo has none, by its owner.
+"""The demo's budgets: made once, when it has none, by its owner.
 
-Their limits are above what the last month cost, so that nothing happens until a newcomer lowers one.
+Two of the live gateway's teams have ladders that act; their limits are above what the last month cost, so that nothing
+happens until a newcomer lowers one. The others only tell: the company's, a business unit's, and one that is at risk.
 """
 
 from datetime import date, datetime, timedelta
@@ -12,17 +13,22 @@ from attribution.queries import Dimension
 from attribution.vocabulary import Basis
 from governance import policies
 from governance.budget_drafts import BudgetDraft
+from governance.budgets import Dims
 from governance.enforcement.rungs import Approval, Disutility, Measure, Policy, Rung, Step, Substitute
 from governance.models import Budget
 
-ROOM = Decimal("1.25")
+ROOM, TIGHT = Decimal("1.25"), Decimal("0.95")
+_NOTHING = Decimal(0)
 TEAMS = (("claims", "Claims"), ("policy-service", "Policy Service"))
+# The teams of the business unit; a budget of the unit holds them all.
+INSURANCE = ("claims", "underwriting", "policy-service")
 _STEPS = (
     Step(Rung.NOTIFY, Measure.ACTUAL, 800_000, 750_000),
     Step(Rung.PREFER_CHEAPER, Measure.FORECAST, 950_000, 900_000),
     Step(Rung.SMALLER_MODEL, Measure.FORECAST, 1_030_000, 980_000, Approval.ONE),
     Step(Rung.STOP, Measure.ACTUAL, 1_200_000, 1_150_000, Approval.ONE),
 )
+_TELL = (Step(Rung.NOTIFY, Measure.ACTUAL, 800_000, 750_000),)
 _SUBSTITUTES = {"claude-sonnet-4.5": (Substitute("claude-haiku-4.5", Disutility.WORSE),)}
 
 
@@ -31,14 +37,22 @@ def make_budgets(actor: Actor, *, now: datetime) -> int:
     if Budget.objects.exists():
         return 0
     cost = month_cost(now.date())
+    acting = Policy(0, 0, _STEPS, substitutes=_SUBSTITUTES)
+    telling = Policy(0, 0, _TELL)
+    wanted: list[tuple[str, Decimal, Dims, Policy]] = [
+        (f"{name}, live demo", cost.get(slug, _NOTHING) * ROOM, (("team", slug),), acting) for slug, name in TEAMS
+    ]
+    insurance = sum((cost.get(slug, _NOTHING) for slug in INSURANCE), _NOTHING)
+    wanted += [
+        ("All inference", sum(cost.values(), _NOTHING) * ROOM, (), telling),
+        ("Insurance", insurance * ROOM, (("team", "insurance"),), telling),
+        ("Fraud", cost.get("fraud", _NOTHING) * TIGHT, (("team", "fraud"),), telling),
+    ]
     made = 0
-    for slug, name in TEAMS:
-        limit = round_up(cost.get(slug, Decimal(0)) * ROOM)
-        if not limit:
-            continue
-        draft = BudgetDraft(name=f"{name}, live demo", amount=limit, dims=(("team", slug),))
-        policies.create_budget(actor, draft, Policy(0, 0, _STEPS, substitutes=_SUBSTITUTES), now=now)
-        made += 1
+    for name, limit, dims, policy in wanted:
+        if limit:
+            policies.create_budget(actor, BudgetDraft(name=name, amount=round_up(limit), dims=dims), policy, now=now)
+            made += 1
     return made
 
 

@@ -21,7 +21,9 @@ _ICONS = {
         '<path d="M3 4v8c0 1.1 2.2 2 5 2s5-.9 5-2V4M3 8c0 1.1 2.2 2 5 2s5-.9 5-2"/>'
     ),
     "budgets": '<path d="M2 11.500a6 6 0 1 1 12 0M8 11.500l2.800-4"/><path d="M2 13.500h12"/>',
-    "forecast": '<path d="M2 11.500 5.500 8l2.500 2"/><path d="m8 10 6-6.500M11 3.500h3v3" stroke-dasharray="2 1.500"/>',
+    "forecast": (
+        '<path d="M2 11.500 5.500 8l2.500 2"/><path d="m8 10 6-6.500M11 3.500h3v3" stroke-dasharray="2 1.500"/>'
+    ),
     "anomaly": '<path d="M1.500 11h3l2-8 3 10 2-5h3"/>',
     "calendar": '<rect x="2.5" y="3.5" width="11" height="10" rx="1.5"/><path d="M2.5 6.5h11M5.5 2v2.5M10.5 2v2.5"/>',
     "chevron": '<path d="m4.5 6.500 3.500 3.500 3.500-3.500"/>',
