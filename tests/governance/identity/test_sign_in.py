@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import global_settings
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -145,3 +146,15 @@ def test_behind_our_proxy_each_sender_has_their_own_limit(client: Client, olga: 
 
     assert [tried(f"198.51.100.{number}, 192.0.2.1") for number in range(6)] == [200] * 5 + [429]
     assert tried("192.0.2.1, 192.0.2.2") == 200
+
+
+def test_passwords_are_kept_as_a_slow_salted_hash(client: Client, db: None, settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS
+    made = [
+        services.create_person(email=f"{name}@example.org", name=name, role=Role.OWNER, password=PASSWORD, now=NOON)
+        for name in ("ada", "bea")
+    ]
+    algorithm, iterations, salt, _ = made[0].password.split("$")
+    assert (algorithm, int(iterations) >= 1_000_000) == ("pbkdf2_sha256", True)
+    assert salt != made[1].password.split("$")[2]
+    assert attempt(client, "ada@example.org") == 302
