@@ -87,7 +87,7 @@ def propose_change(
     Raises Unsound, rebase.Overlaps (plan again), Forbidden, Orchestrator.DoesNotExist.
     """
     with transaction.atomic():
-        row = Orchestrator.objects.select_for_update().select_related("standing").get(name=orchestrator)
+        row = Orchestrator.objects.select_for_update(of=("self",)).select_related("standing").get(name=orchestrator)
         current = snapshots.standing(row)
         wanted = _carried_over(row, desired, current)
         found = problems(replace(wanted, generation=max(1, wanted.generation)))
@@ -209,7 +209,7 @@ def roll_back_to(orchestrator: str, generation: int, *, actor: Actor, now: datet
     """
     actor.require(Action.ROLL_BACK, None)
     with transaction.atomic():
-        row = Orchestrator.objects.select_for_update().select_related("standing").get(name=orchestrator)
+        row = Orchestrator.objects.select_for_update(of=("self",)).select_related("standing").get(name=orchestrator)
         earlier = snapshots.of_generation(row, generation)
         current = snapshots.standing(row)
         if earlier is None or current is None:

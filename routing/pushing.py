@@ -69,7 +69,7 @@ def is_frozen() -> bool:
 def _queue_next(orchestrator_id: int, now: datetime) -> None:
     """Give the next approved change its generation and a row in the queue, or write down why it waits."""
     with transaction.atomic():
-        row = Orchestrator.objects.select_for_update().select_related("standing").get(pk=orchestrator_id)
+        row = Orchestrator.objects.select_for_update(of=("self",)).select_related("standing").get(pk=orchestrator_id)
         if row.pushes.filter(state__in=OPEN).exists():
             return
         approved = ChangeSet.objects.select_related("orchestrator").filter(orchestrator=row, status=Status.APPROVED)

@@ -87,7 +87,7 @@ def turn_periods(*, now: datetime) -> list[int]:
     made = []
     for row in Orchestrator.objects.filter(is_enabled=True, standing__isnull=False).order_by("id"):
         with transaction.atomic():
-            locked = Orchestrator.objects.select_for_update().select_related("standing").get(pk=row.pk)
+            locked = Orchestrator.objects.select_for_update(of=("self",)).select_related("standing").get(pk=row.pk)
             current = snapshots.standing(locked)
             if current is None or _on_its_way(locked, "period_turn"):
                 continue
@@ -124,7 +124,8 @@ def lift_withdrawn(*, now: datetime) -> list[int]:
     )
     for change in withdrawn.order_by("id"):
         with transaction.atomic():
-            row = Orchestrator.objects.select_for_update().select_related("standing").get(pk=change.orchestrator_id)
+            locked = Orchestrator.objects.select_for_update(of=("self",)).select_related("standing")
+            row = locked.get(pk=change.orchestrator_id)
             if row.pushes.filter(state__in=OPEN).exists() or _on_its_way(row, "withdrawal"):
                 continue
             proposed = _propose_withdrawal(row, change, now)

@@ -314,7 +314,7 @@ class Bench:
         while not holds():
             if time.monotonic() > end:
                 logs = {name: (self.home / f"{name}.log").read_text()[-1500:] for name in self.commands}
-                raise TimeoutError(f"waited {seconds} s for {what}: {json.dumps(logs, indent=1)}")
+                raise TimeoutError(f"waited {seconds} s for {what}: {json.dumps(logs, indent=1)}\n{_rows()}")
             time.sleep(0.2)
 
     def get(self, path: str) -> Any:
@@ -344,6 +344,20 @@ class Bench:
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
+
+
+def _rows() -> str:
+    """What waits, for whom, and what the gateway holds by its own word."""
+    from routing.models import ChangeSet, Orchestrator, PushOutbox
+
+    open_changes = ChangeSet.objects.filter(status__in=("approved", "accepted", "drifted"))
+    told = [
+        f"{each.name} {each.status} {each.generation}: {each.waits_for or each.proof_words}" for each in open_changes
+    ]
+    pushes = PushOutbox.objects.exclude(state__in=("done", "void"))
+    told += [f"push {each.generation} {each.state} attempt {each.attempts}: {each.error}" for each in pushes]
+    told += [f"{each.name} {each.state}: {each.state_words} {each.drift}" for each in Orchestrator.objects.all()]
+    return "\n".join(told)
 
 
 def _kill_group(child: "subprocess.Popen[bytes]") -> None:
