@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from django.contrib.auth.models import AnonymousUser
 
 from attribution.actors import NOBODY, Action, Actor, Grant, grants_narrowed_to
-from governance.identity.scoping import memberships_at, team_scope_of, teams_below, token_scope_of
+from governance.identity.scoping import narrowed_to_token, roles_at, scope_of_roles, teams_below
 from governance.models import ORGANISATION_ROLES, Role, ServiceToken, User
 
 _OF_A_LEAD = frozenset(
@@ -49,16 +49,16 @@ def actor_of_person(user: User | AnonymousUser, now: datetime) -> Actor:
         return NOBODY
     everywhere: set[Action] = set()
     within: list[Grant] = []
-    for role, team_id in memberships_at(user, now).values_list("role", "team_id"):
-        held = Role(role)
-        if held in ORGANISATION_ROLES:
-            everywhere |= ACTIONS_OF[held]
-        else:
-            within.append(Grant(teams_below([team_id], _day(now)), ACTIONS_OF[held]))
+    held = roles_at(user, now)
+    for role, team_id in held:
+        if role in ORGANISATION_ROLES:
+            everywhere |= ACTIONS_OF[role]
+        elif team_id is not None and ACTIONS_OF[role]:
+            within.append(Grant(teams_below([team_id], _day(now)), ACTIONS_OF[role]))
     return Actor(
         name=user.name or user.email,
         user_id=user.pk,
-        scope=team_scope_of(user, now),
+        scope=scope_of_roles(held, now),
         everywhere=frozenset(everywhere),
         within=tuple(within),
     )
@@ -68,7 +68,7 @@ def actor_of_token(token: ServiceToken, now: datetime) -> Actor:
     """What a token may: nothing but reading unless it was made to write; never more than its person, or its team."""
     person = actor_of_person(token.user, now)
     name = f"{person.name} (token {token.name})"
-    scope = token_scope_of(token, now)
+    scope = narrowed_to_token(person.scope, token, now)
     if not token.may_write:
         return Actor(name=name, user_id=token.user_id, scope=scope)
     if token.team_id is None:

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 
 from attribution.models import Placement, Team
 from attribution.scope import EVERYTHING, NOTHING, TeamScope
-from governance.models import ORGANISATION_ROLES, Membership, ServiceToken, User
+from governance.models import ORGANISATION_ROLES, Membership, Role, ServiceToken, User
 
 
 def memberships_at(user: User, now: datetime) -> QuerySet[Membership]:
@@ -27,8 +27,19 @@ def team_scope_of(user: User | AnonymousUser, now: datetime) -> TeamScope:
     """
     if not isinstance(user, User) or not user.is_active:
         return NOTHING
+    return scope_of_roles(roles_at(user, now), now)
+
+
+def roles_at(user: User, now: datetime) -> list[tuple[Role, int | None]]:
+    """The person's roles at `now`, each with its team's id; None for the organisation's."""
+    held = memberships_at(user, now).values_list("role", "team_id")
+    return [(Role(role), team_id) for role, team_id in held]
+
+
+def scope_of_roles(held: Iterable[tuple[Role, int | None]], now: datetime) -> TeamScope:
+    """What these roles see: everything with one of the organisation's, else their teams with all below."""
     roots: list[int] = []
-    for role, team_id in memberships_at(user, now).values_list("role", "team_id"):
+    for role, team_id in held:
         if role in ORGANISATION_ROLES:
             return EVERYTHING
         if team_id is not None:
@@ -36,9 +47,8 @@ def team_scope_of(user: User | AnonymousUser, now: datetime) -> TeamScope:
     return TeamScope(teams=teams_below(roots, now.astimezone(UTC).date())) if roots else NOTHING
 
 
-def token_scope_of(token: ServiceToken, now: datetime) -> TeamScope:
-    """What a token may see at `now`: its person's scope, narrowed to the token's team (and those below) if any."""
-    scope = team_scope_of(token.user, now)
+def narrowed_to_token(scope: TeamScope, token: ServiceToken, now: datetime) -> TeamScope:
+    """The part of its person's scope that the token may see."""
     if token.team_id is None or scope.is_empty:
         return scope
     return scope.narrowed_to(teams_below([token.team_id], now.astimezone(UTC).date()))

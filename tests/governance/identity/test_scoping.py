@@ -9,7 +9,8 @@ from django.db import IntegrityError, transaction
 from attribution.models import Placement, Team
 from attribution.scope import EVERYTHING, NOTHING, TeamScope
 from governance.identity import services
-from governance.identity.scoping import team_scope_of, token_scope_of
+from governance.identity.permissions import actor_of_token
+from governance.identity.scoping import team_scope_of
 from governance.models import Membership, Role, User
 
 pytestmark = pytest.mark.django_db
@@ -93,13 +94,13 @@ def test_a_token_of_an_owner_can_be_narrowed_to_a_team() -> None:
     team("sales")
     token = services.issue_token(person(Role.OWNER), name="ci", team=unit).token
 
-    assert token_scope_of(token, NOW) == TeamScope(teams=frozenset({"unit", "ml"}))
+    assert actor_of_token(token, NOW).scope == TeamScope(teams=frozenset({"unit", "ml"}))
 
 
 def test_a_token_never_sees_more_than_its_person() -> None:
     token = services.issue_token(person(Role.MEMBER, team("ml")), name="ci", team=team("sales")).token
 
-    assert token_scope_of(token, NOW).is_empty
+    assert actor_of_token(token, NOW).scope.is_empty
 
 
 @pytest.mark.parametrize(("role", "in_team"), [(Role.VIEWER, True), (Role.LEAD, False)])

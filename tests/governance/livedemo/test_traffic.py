@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from governance.livedemo.http_stub import Reply, Request, serve
 from governance.livedemo.providers import Provider
@@ -13,9 +15,15 @@ from routing.orchestrators.envoy.bootstrap import free_port
 FAST = Stream("claims", "claims-triage", "gpt", 400.0, 1000, 20)
 
 
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """In a thread of its own: browser tests leave a running loop in the main one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
 def ask(provider: Provider, path: str = "/v1/chat/completions", **body: object) -> Reply:
     request = Request("POST", path, {}, json.dumps(body).encode())
-    return asyncio.run(provider.answer(request))
+    return run(provider.answer(request))
 
 
 def test_a_stub_answers_with_the_usage_that_was_asked_for() -> None:
@@ -67,7 +75,7 @@ def test_the_generator_sends_signed_requests_and_counts_answers() -> None:
         return await provider.answer(request)
 
     generator = Generator("127.0.0.1", free_port(), [FAST], {"claims-triage-live": "secret"})
-    asyncio.run(_until_counted(generator, 25, answer))
+    run(_until_counted(generator, 25, answer))
     assert set(generator.counted) == {"200"}
     assert {each.headers["authorization"] for each in seen} == {"Bearer secret"}
     assert {json.loads(each.body)["model"] for each in seen} == {"gpt"}
@@ -79,13 +87,13 @@ def test_the_loop_is_open_what_does_not_fit_is_counted_not_queued() -> None:
         return Reply(200, b"{}")
 
     generator = Generator("127.0.0.1", free_port(), [FAST], {"claims-triage-live": "secret"})
-    asyncio.run(_until_counted(generator, 5, never))
+    run(_until_counted(generator, 5, never))
     assert set(generator.counted) == {"not sent"}
 
 
 def test_a_team_can_be_surged_and_silenced() -> None:
     generator = Generator("127.0.0.1", 1, [FAST], {})
     wanted = Request("POST", "/_control", {}, b'{"team": "claims", "factor": 5}')
-    assert json.loads(asyncio.run(generator.control(wanted)).body)["factors"] == {"claims": 5.0}
-    asyncio.run(generator.control(Request("POST", "/_control", {}, b'{"team": "claims", "factor": -3}')))
+    assert json.loads(run(generator.control(wanted)).body)["factors"] == {"claims": 5.0}
+    run(generator.control(Request("POST", "/_control", {}, b'{"team": "claims", "factor": -3}')))
     assert generator.factors == {"claims": 0.0}
