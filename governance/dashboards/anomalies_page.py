@@ -13,14 +13,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from attribution import audit
-from attribution.actors import NOBODY, Actor, Forbidden
+from attribution.actors import Forbidden
 from attribution.queries import CostQuery, Dimension, Filter, Granularity, Operator
 from attribution.scope import TeamScope
 from governance import anomalies
 from governance.anomalies import MAX_NOTE, TRANSITIONS, AnomalyView, Outdated, Refused, State
 from governance.dashboards import anomalies_shown, figures, formats, palette, reading
 from governance.dashboards.bar import Bar, Span
-from governance.dashboards.frame import frame, scope_of, today_of
+from governance.dashboards.frame import actor_of, frame, scope_of, today_of
 from governance.selectors import catalogue_names
 
 SHOWN = 200
@@ -85,7 +85,7 @@ def anomaly_triage(request: HttpRequest, anomaly_id: int) -> HttpResponse:
     version = given.get("version", "")
     try:
         anomalies.triage(
-            _actor_of(request),
+            actor_of(request),
             anomaly_id,
             state,
             version=int(version) if version.isdigit() and len(version) < 10 else 0,
@@ -106,11 +106,6 @@ def anomaly_triage(request: HttpRequest, anomaly_id: int) -> HttpResponse:
     return redirect("anomaly", anomaly_id)
 
 
-def _actor_of(request: HttpRequest) -> Actor:
-    found: Actor = getattr(request, "actor", NOBODY)
-    return found
-
-
 def _detail(request: HttpRequest, anomaly_id: int, *, status: int = 200, **more: Any) -> HttpResponse:
     scope, names = scope_of(request), catalogue_names()
     try:
@@ -127,7 +122,7 @@ def _detail(request: HttpRequest, anomaly_id: int, *, status: int = 200, **more:
         "figure": _figure(scope, view, today_of()),
         "explore": _explore(view),
         "entries": entries,
-        "may_triage": anomalies.may_triage(_actor_of(request), anomaly_id),
+        "may_triage": anomalies.may_triage(actor_of(request), anomaly_id),
         "choices": [(state, *words) for state, words in CHOICES.items() if state in TRANSITIONS[view.state]],
         "mute_days": MUTE_DAYS,
         "max_note": MAX_NOTE,

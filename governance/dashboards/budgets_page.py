@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from attribution import audit
-from attribution.actors import NOBODY, Action, Actor, Forbidden
+from attribution.actors import Action, Forbidden
 from attribution.models import Team
 from attribution.vocabulary import Basis
 from governance import budgeting
@@ -33,7 +33,7 @@ from governance.dashboards.budget_form import (
     initial_of_draft,
     with_parts_of,
 )
-from governance.dashboards.frame import frame, scope_of, today_of
+from governance.dashboards.frame import actor_of, frame, scope_of, today_of
 from governance.dashboards.shown import shown_money
 from governance.enforcement import replaying
 from governance.enforcement.codec import Unfit
@@ -58,12 +58,6 @@ MOST_MODELS = 5
 MOST_SUBSTITUTES = 24
 MAX_FILE_BYTES = 1_000_000
 RECENT_AUDIT = 20
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    """Who acts; nobody where no middleware said so."""
-    found: Actor = getattr(request, "actor", NOBODY)
-    return found
 
 
 @never_cache

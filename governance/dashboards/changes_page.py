@@ -16,9 +16,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from attribution.actors import NOBODY, Action, Actor
+from attribution.actors import Action, Actor
 from governance.dashboards import changes_shown, palette
-from governance.dashboards.frame import frame, scope_of
+from governance.dashboards.frame import actor_of, frame, scope_of
 from routing import selectors, services
 from routing.models import ChangeSet, Orchestrator
 from routing.orchestrators.base import OrchestratorError
@@ -102,11 +102,6 @@ def settle(request: HttpRequest, name: str, action: str) -> HttpResponse:
     except (services.RefusedChange, services.Overlaps, OrchestratorError) as error:
         return _list(request, refused=f"{error}", status=409)
     return HttpResponseRedirect(reverse("change", args=[made.pk]), status=303)
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    actor: Actor = getattr(request, "actor", NOBODY)
-    return actor
 
 
 def _list(request: HttpRequest, *, refused: str = "", status: int = 200) -> HttpResponse:

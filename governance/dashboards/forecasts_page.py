@@ -22,8 +22,7 @@ from attribution.scope import TeamScope
 from governance import forecast_fits, forecasts, known_events
 from governance.budget_drafts import Invalid
 from governance.dashboards import formats, labels
-from governance.dashboards.budgets_page import actor_of
-from governance.dashboards.frame import frame, scope_of, today_of
+from governance.dashboards.frame import actor_of, frame, scope_of, today_of
 from governance.dashboards.shown import Shown, shown_money
 from governance.forecasting.values import ForecastScope, StoredForecast, UnknownDimension
 from governance.known_events import EventConflict, EventDraft, EventView, MissingEvent

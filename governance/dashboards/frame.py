@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from attribution import selectors
+from attribution.actors import NOBODY, Actor
 from attribution.scope import NOTHING, TeamScope
 from attribution.selectors import ProviderFreshness
 from governance.dashboards import freshness, labels
@@ -20,6 +21,12 @@ def scope_of(request: HttpRequest) -> TeamScope:
     """What the reader may see; nothing where no middleware said so."""
     scope: TeamScope = getattr(request, "team_scope", NOTHING)
     return scope
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Who acts; nobody where no middleware said so."""
+    actor: Actor = getattr(request, "actor", NOBODY)
+    return actor
 
 
 def today_of() -> date:

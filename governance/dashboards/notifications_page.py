@@ -15,10 +15,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from attribution.actors import NOBODY, Action, Actor
+from attribution.actors import Action, Actor
 from attribution.models import Team
 from governance.dashboards import formats
-from governance.dashboards.frame import frame, today_of
+from governance.dashboards.frame import actor_of, frame, today_of
 from governance.dashboards.notification_forms import KINDS, ChannelForm, WantsForm
 from governance.models import Budget, Delivery, Subscription, User
 from governance.notifications import selectors, services
@@ -321,11 +321,6 @@ def _budget_of(request: HttpRequest, text: str) -> int | None:
 
 def _team_choices() -> list[tuple[str, str]]:
     return list(Team.objects.order_by("name").values_list("slug", "name"))
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    actor = getattr(request, "actor", NOBODY)
-    return actor if isinstance(actor, Actor) else NOBODY
 
 
 def _person(request: HttpRequest) -> User:

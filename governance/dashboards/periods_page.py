@@ -14,12 +14,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from attribution.actors import NOBODY, Action, Actor, Forbidden
+from attribution.actors import Action, Forbidden
 from attribution.scope import TeamScope
 from governance import closing
 from governance.closing import Adjustment, ClosedMonth, Outcome
 from governance.dashboards import formats, labels
-from governance.dashboards.frame import frame, scope_of
+from governance.dashboards.frame import actor_of, frame, scope_of
 from governance.dashboards.shown import Shown, shown_money
 from governance.selectors import catalogue_names
 
@@ -72,7 +72,7 @@ def month_lines(scope: TeamScope, now: datetime) -> tuple[MonthLine, ...]:
 
 def context(request: HttpRequest) -> dict[str, object]:
     """What the Data page shows of closed months."""
-    may_close = _actor_of(request).may(Action.CLOSE_PERIOD, None)
+    may_close = actor_of(request).may(Action.CLOSE_PERIOD, None)
     return {"periods": month_lines(scope_of(request), timezone.now()), "may_close": may_close}
 
 
@@ -97,7 +97,7 @@ def _close(request: HttpRequest, month: str, now: datetime) -> HttpResponse:
     try:
         closing.close_month(
             month,
-            actor=_actor_of(request),
+            actor=actor_of(request),
             now=now,
             reason=request.POST.get("reason", "").strip()[:1000],
             despite_open_points=request.POST.get("despite") == "yes",
@@ -124,14 +124,9 @@ def _open_month(request: HttpRequest, month: str, now: datetime, *, refused: boo
         "points": points,
         "refused": refused,
         "reason": request.POST.get("reason", ""),
-        "may_close": _actor_of(request).may(Action.CLOSE_PERIOD, None),
+        "may_close": actor_of(request).may(Action.CLOSE_PERIOD, None),
     }
     return render(request, "governance/periods/open.html", context, status=409 if refused else 200)
-
-
-def _actor_of(request: HttpRequest) -> Actor:
-    found: Actor = getattr(request, "actor", NOBODY)
-    return found
 
 
 def _shown(found: ClosedMonth, today: date) -> dict[str, object]:

@@ -20,8 +20,7 @@ from governance import quotas as service
 from governance.budget_drafts import Invalid
 from governance.dashboards import formats, labels
 from governance.dashboards.budget_form import WHOLE_ORGANISATION, Choices
-from governance.dashboards.budgets_page import actor_of
-from governance.dashboards.frame import frame, scope_of
+from governance.dashboards.frame import actor_of, frame, scope_of
 from governance.models import Quota
 from governance.quotas import MissingQuota, QuotaConflict, QuotaDraft, QuotaState, QuotaView
 from governance.selectors import catalogue_names
