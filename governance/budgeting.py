@@ -176,7 +176,10 @@ def budget(scope: TeamScope, budget_id: int, now: datetime) -> BudgetView:
 
 
 def periods_of(scope: TeamScope, budget_id: int, now: datetime) -> list[tuple[LocalSpan, Decimal, Consumption]]:
-    """Every period of a budget up to now: its days, its limit, what it consumed. Raises Missing."""
+    """A budget's periods up to now: days, limit, consumption. Raises Missing.
+
+    A period that ended before the budget was made counts only if something is known of it: missing is not 0.
+    """
     found = Budget.objects.filter(id=budget_id).first()
     if found is None or not _sees(scope, found):
         raise Missing(f"there is no budget {budget_id}")
@@ -186,7 +189,15 @@ def periods_of(scope: TeamScope, budget_id: int, now: datetime) -> list[tuple[Lo
     figures = consumptions(asked, now)
     frozen = _frozen([found.pk])
     spent = [frozen.get((found.pk, one.period.start), figures[one].consumed) for one in asked]
-    return [(span, rule.limit(span.number, spent), figures[one]) for span, one in zip(spans, asked, strict=True)]
+    return [
+        (span, rule.limit(span.number, spent), figures[one])
+        for span, one in zip(spans, asked, strict=True)
+        if one.period.end > found.created_at or (found.pk, one.period.start) in frozen or _is_known(figures[one])
+    ]
+
+
+def _is_known(used: Consumption) -> bool:
+    return bool(used.consumed or used.moving or used.left_out or used.unknown_parts)
 
 
 def _sees(scope: TeamScope, one: Budget) -> bool:

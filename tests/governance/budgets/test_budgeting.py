@@ -200,6 +200,20 @@ def test_what_was_left_goes_over(people: People, draft: Draft, lake: Path) -> No
     assert [(limit, used.consumed) for _, limit, used in spans] == [(100, 60), (140, 130), (110, 10)]
 
 
+def test_periods_before_the_budget_of_which_nothing_is_known_are_not_listed(
+    people: People, draft: Draft, lake: Path
+) -> None:
+    publish_lake(
+        [rollup("2026-03-03", "60", team="search", billing_period="2026-03")],
+        billed_through={("aws", "111"): "2026-05-18"},
+    )
+    build_serving_file()
+    view = budgeting.create(draft(starts_on=date(2026, 1, 1)), actor=people.owner, now=NOW)
+    spans = budgeting.periods_of(EVERYTHING, view.id, NOW)
+    # Made in May: of January, February and April nothing is known; March cost 60; in May nothing came yet.
+    assert [(span.first.month, used.consumed) for span, _, used in spans] == [(3, 60), (5, 0)]
+
+
 def test_a_copy_for_next_year_begins_where_this_one_ends(people: People, draft: Draft, lake: Path) -> None:
     made = budgeting.create(draft("Search 2026", "100", growth_ppm=10_000), actor=people.lead, now=NOW)
     copied = budgeting.copy_for_next_year(made.id, actor=people.lead, now=NOW)
