@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -231,11 +231,34 @@ def source_lines(rows: Sequence[SourceRow], today: date, imports: Sequence[Impor
 
 
 def import_lines(rows: Sequence[ImportRow], today: date) -> tuple[ImportLine, ...]:
-    """The deliveries of these files, newest first."""
+    """The deliveries of these files, newest first; a live source's that follow each other without a fault are one."""
     deliveries: dict[int, list[ImportRow]] = defaultdict(list)
     for row in rows:
         deliveries[row.delivery_id].append(row)
-    return tuple(_import_line(files, today) for files in deliveries.values())
+    lines: list[list[list[ImportRow]]] = []
+    for files in deliveries.values():
+        if lines and _is_faultless(files) and _is_faultless(lines[-1][0]) and files[0].source == lines[-1][0][0].source:
+            lines[-1].append(files)
+        else:
+            lines.append([files])
+    return tuple(_import_line(files, today) if not more else _folded([files, *more], today) for files, *more in lines)
+
+
+def _is_faultless(files: Sequence[ImportRow]) -> bool:
+    """Whether this is telemetry of which there is nothing to say but how much came."""
+    return files[0].kind == "telemetry" and all(row.status == "done" and not row.rows_quarantined for row in files)
+
+
+def _folded(deliveries: Sequence[Sequence[ImportRow]], today: date) -> ImportLine:
+    """Deliveries, newest first, as one line: how many, since when, and the last one's time."""
+    line = _import_line([row for files in deliveries for row in files], today)
+    first = formats.moment(deliveries[-1][0].started_at, today)
+    return replace(
+        line,
+        detail=f"{len(deliveries):,} deliveries since {first}",
+        files=(),
+        changes=formats.whole(sum(files[0].changes for files in deliveries)),
+    )
 
 
 def _import_line(files: Sequence[ImportRow], today: date) -> ImportLine:

@@ -1,6 +1,6 @@
 """The Data page's parts from rows that can be added by hand."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -121,6 +121,22 @@ def test_files_of_one_delivery_are_one_line() -> None:
     ]
     assert lines[0].state_words == "Imported in part"
     assert lines[0].files == ("a: 10 read, 9 kept", "b: 10 read, 9 kept")
+
+
+def test_a_live_source_that_delivers_every_minute_is_one_line() -> None:
+    """09:02, 09:01 and 09:00 came in whole; the bill before them and the rows kept out before that stand alone."""
+    at = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    live = [imported(f"{k}", k, rows_quarantined=0, started_at=at + timedelta(minutes=k - 5)) for k in (7, 6, 5)]
+    bill = imported("bill", 4, kind="billing", source="aws", rows_quarantined=0)
+    lines = data_page.import_lines([*live, bill, imported("c", 3), imported("d", 2, rows_quarantined=0)], TODAY)
+
+    assert [(line.source, line.detail, line.rows_read, line.changes) for line in lines] == [
+        ("gateway", "3 deliveries since 24 Nov 09:00", "30", "21"),
+        ("aws", "bill, ndjson", "10", "7"),
+        ("gateway", "c, ndjson", "10", "7"),
+        ("gateway", "d, ndjson", "10", "7"),
+    ]
+    assert (lines[0].when, lines[0].files) == ("24 Nov 09:02", ())
 
 
 @pytest.mark.parametrize("reason", ["input_tokens is negative", "not a decimal number", "something else entirely"])
