@@ -262,17 +262,28 @@ def _accept(push: PushOutbox, receipt: base.Receipt, now: datetime) -> bool:
 
 
 def _settle_earlier(change: ChangeSet, now: datetime) -> None:
-    """What a new generation means for those before it: taken back, or replaced before it was proved."""
+    """What a new generation means for those before it: taken back, replaced before it was proved, or still in force.
+
+    Only what touches the same is replaced: the others' part of the snapshot went along, and goes on to be proved,
+    guarded and taken back as theirs.
+    """
     earlier = ChangeSet.objects.select_related("orchestrator").filter(
         orchestrator_id=change.orchestrator_id, status__in=transitions.PUSHED, generation__lt=change.generation
     )
     to_generation = change.inputs.get("to_generation")
+    mine = _touched(change)
     for each in earlier.order_by("id"):
         beyond = to_generation is not None and (each.generation or 0) > to_generation
         if each.pk == change.rolls_back_id or beyond:
             transitions.move(each, Status.ROLLED_BACK, actor=SYSTEM, now=now, reason=f"taken back by {change.name}")
-        elif each.status != Status.EFFECTIVE:
+        elif each.status != Status.EFFECTIVE and mine & _touched(each):
             transitions.move(each, Status.SUPERSEDED, actor=SYSTEM, now=now, reason=f"{change.name} replaced it")
+        elif each.status == Status.DRIFTED:
+            transitions.move(each, Status.LIVE, actor=SYSTEM, now=now, reason=f"written again with {change.name}")
+
+
+def _touched(change: ChangeSet) -> set[rebase.Touched]:
+    return set(rebase.touched(snapshots.before(change), snapshots.wanted(change)))
 
 
 def _hold(push: PushOutbox, error: base.Conflict, now: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from attribution.actors import SYSTEM
 from routing import guards, rebase, snapshots, transitions
@@ -50,19 +50,26 @@ def verify_pending(*, now: datetime, connect: Connect = connect) -> list[int]:
     moved = []
     rows = Orchestrator.objects.filter(is_enabled=True, standing__isnull=False).select_related("standing")
     for row in rows.order_by("id"):
-        change = row.standing
-        if change is None:
-            continue
-        change.orchestrator = row
-        try:
-            if _look_and_guard(row, change, connect, now):
-                moved.append(change.pk)
-        except transitions.Overtaken:
-            # Another worker looked at the same time, or a person acted: the next look starts from what is true then.
-            continue
-        except Exception:
-            logger.exception("a look failed", orchestrator=row.name)
+        for change in _unproved(row, now):
+            change.orchestrator = row
+            try:
+                if _look_and_guard(row, change, connect, now):
+                    moved.append(change.pk)
+            except transitions.Overtaken:
+                # Another worker looked at the same time, or a person acted: the next look starts from what is true.
+                continue
+            except Exception:
+                logger.exception("a look failed", orchestrator=row.name)
     return moved
+
+
+def _unproved(row: Orchestrator, now: datetime) -> list[ChangeSet]:
+    """The standing change, and earlier ones that are in force beside it and are still to be proved or guarded."""
+    guarded = Q(status=Status.EFFECTIVE, live_at__gte=now - guards.WATCHED - timedelta(minutes=1))
+    earlier = ChangeSet.objects.filter(
+        Q(status__in=(Status.ACCEPTED, Status.LIVE)) | guarded, orchestrator=row, generation__isnull=False
+    ).exclude(pk=row.standing_id or 0)
+    return [*([row.standing] if row.standing else []), *earlier.order_by("id")]
 
 
 def watch_drift(*, now: datetime, connect: Connect = connect) -> list[str]:
@@ -167,10 +174,12 @@ def _look(row: Orchestrator, change: ChangeSet, connect: Connect, now: datetime)
     """One look at a change that is not proved yet; True when it moved or is taken back."""
     if change.receipt is None or open_rollback(change) is not None:
         return False
-    wanted, before = snapshots.wanted(change), snapshots.before(change)
+    asked = _asked(row, change)
+    if asked is None:
+        return False
+    receipt, wanted, before = asked
     try:
-        client = connect(row)
-        proof = client.verify(base.Receipt.from_plain(change.receipt), wanted, before=before, now=now)
+        proof = connect(row).verify(base.Receipt.from_plain(receipt), wanted, before=before, now=now)
     except base.OrchestratorError as error:
         _unreachable(row, f"{error}", now)
         return False
@@ -191,6 +200,25 @@ def _look(row: Orchestrator, change: ChangeSet, connect: Connect, now: datetime)
     if bad >= BAD_LOOKS or (fault and proof.level is base.Level.REJECTED):
         return _take_back(change, f"{proof.words}", now)
     return False
+
+
+def _asked(row: Orchestrator, change: ChangeSet) -> tuple[dict[str, Any], DesiredState, DesiredState | None] | None:
+    """What to ask a proof of: receipt, snapshot, and the snapshot without this change.
+
+    An earlier change that is in force is proved by the generation that stands, set against that generation without it.
+    """
+    standing = row.standing
+    if standing is None or standing.pk == change.pk:
+        return (change.receipt or {}, snapshots.wanted(change), snapshots.before(change)) if change.receipt else None
+    before = snapshots.before(change)
+    if standing.receipt is None or before is None:
+        return None
+    current = snapshots.wanted(standing)
+    try:
+        without = rebase.merge(snapshots.wanted(change), replace(before, generation=current.generation), current)
+    except rebase.Overlaps:
+        return None
+    return standing.receipt, current, without
 
 
 def _fault(change: ChangeSet, proof: base.Proof, watched: timedelta) -> bool:

@@ -156,6 +156,26 @@ def test_a_change_keeps_its_own_part_when_another_was_pushed_since(edge: Edge):
     assert [(each["kind"], each["subject"]) for each in fresh(mine).differences] == [("block", "search/every model")]
 
 
+def test_another_teams_push_replaces_no_change_before_its_proof(edge: Edge):
+    """Both parts are in the generation that stands: each is proved, and taken back, for itself."""
+    mine = edge.propose(edge.moved(aws=500_000, gcp=500_000))
+    edge.push()
+    other = edge.propose(edge.blocked(block("ads")), team="ads", approval="standing", why=Why("decision", "budget:13"))
+    edge.push()
+    assert (status(mine), status(other), edge.row.standing_id) == ("accepted", "accepted", other.pk)
+    edge.clock.after(seconds=10)
+    edge.fake.server.forget_traffic()
+    edge.traffic(team="search")
+    edge.traffic(team="ads")
+    edge.look()
+    assert (status(mine), status(other)) == ("effective", "effective")
+    back = services.roll_back(mine.pk, actor=LEAD, now=edge.clock.now)
+    edge.push()
+    assert (status(mine), status(back)) == ("rolled_back", "accepted")
+    assert edge.weights == {"aws": 600_000, "gcp": 400_000}
+    assert [each.team for each in edge.standing().blocks] == ["ads"]
+
+
 def test_two_changes_of_the_same_route_made_on_the_same_snapshot_are_never_mixed(edge: Edge):
     old = edge.moved(aws=350_000, gcp=650_000)
     first = edge.propose(edge.moved(aws=100_000, gcp=900_000))

@@ -7,7 +7,7 @@ from routing import guards, selectors, services
 from routing.guards import Traffic, judge
 from routing.models import Observation
 
-from .conftest import LEAD, Edge, status
+from .conftest import LEAD, Edge, block, status
 
 
 def fast(requests: int, failed: int = 0, bucket: int = 4) -> Traffic:
@@ -83,6 +83,31 @@ def test_a_change_whose_traffic_fails_more_is_taken_back_within_minutes(edge: Ed
     assert "of 600 requests failed since" in back.words
     assert edge.push() == [back.pk]
     assert status(change) == "rolled_back"
+
+
+def test_a_change_is_guarded_also_after_another_team_was_pushed(edge: Edge):
+    for _minute in range(8):
+        edge.clock.after(minutes=1)
+        fail(edge, 1, 200)
+    mine = edge.propose(edge.moved(aws=500_000, gcp=500_000))
+    edge.push()
+    edge.fake.server.forget_traffic()
+    edge.clock.after(seconds=20)
+    edge.look()
+    other = edge.propose(
+        edge.blocked(block("ads")), team="ads", approval="standing", why=services.Why("decision", "budget:13")
+    )
+    edge.push()
+    for _minute in range(3):
+        edge.clock.after(minutes=1)
+        fail(edge, 40, 200)
+    services.record_traffic(connect=edge.connect)
+    edge.look()
+    (back,) = mine.rollbacks.all()
+    assert edge.push() == [back.pk]
+    assert status(mine) == "rolled_back"
+    assert not other.rollbacks.exists()
+    assert [each.team for each in edge.standing().blocks] == ["ads"]
 
 
 def test_a_change_whose_traffic_is_as_before_stays(edge: Edge):
