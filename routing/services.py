@@ -145,7 +145,14 @@ def settle_drift(
         raise RefusedChange(f"{decision!r} is no decision: use overwrite or keep")
     why = Why("drift", f"drift:{row.pk}", reason or title, {"decision": decision}, title)
     special = Special(force=True, takes_back=True)
-    made = propose_change(orchestrator, desired, why=why, actor=actor, now=now, special=special)
+    with transaction.atomic():
+        Orchestrator.objects.select_for_update().get(pk=row.pk)
+        decided = ChangeSet.objects.filter(
+            orchestrator=row, reference=why.reference, status__in=transitions.WAITING
+        ).first()
+        if decided is not None:
+            raise NotWaiting(f"{decided.name} decides it already: look at what becomes of it")
+        made = propose_change(orchestrator, desired, why=why, actor=actor, now=now, special=special)
     if made is None:
         raise NotWaiting(f"{orchestrator} holds what it should again")
     return made

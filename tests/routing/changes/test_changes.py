@@ -402,6 +402,8 @@ def test_a_conflict_is_held_for_a_person_and_nothing_is_written_over(edge: Edge)
     with pytest.raises(Forbidden):
         services.settle_drift("edge", "overwrite", actor=LEAD, now=edge.clock.now)
     made = services.settle_drift("edge", "overwrite", actor=OWNER, now=edge.clock.now)
+    with pytest.raises(NotWaiting, match=f"{made.name} decides it already"):
+        services.settle_drift("edge", "keep", actor=SECOND, now=edge.clock.now, connect=edge.connect)
     assert edge.push() == [made.pk]
     assert edge.weights == {"aws": 600_000, "gcp": 400_000}
     edge.clock.after(minutes=11)
