@@ -56,7 +56,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class PeriodLine:
-    """One row of the table."""
+    """One column of the table: a period, or their sum."""
 
     label: str
     actual: Shown
@@ -85,6 +85,30 @@ class WhatIf:
     narrow: Drawing | None
     label: str
     notes: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[PeriodLine, ...]:
+        return (*self.lines, self.total) if self.total else self.lines
+
+    @property
+    def rows(self) -> tuple[tuple[str, str, tuple[tuple[Shown, str], ...]], ...]:
+        """(label, unit, (figure, css) of each period). Periods are columns: they are few, however many the steps."""
+        steps = [
+            (rung.words, "first day", tuple((one.firsts[place], "") for one in self.columns))
+            for place, rung in enumerate(self.rungs)
+        ]
+        return (
+            ("Actual", self.currency, tuple((one.actual, "") for one in self.columns)),
+            *steps,
+            ("Moved", "tokens", tuple((one.moved, "") for one in self.columns)),
+            ("Refused", "tokens", tuple((one.refused, "") for one in self.columns)),
+            ("Saved", self.currency, tuple((one.saved, "") for one in self.columns)),
+            (
+                "Would be",
+                self.currency,
+                tuple((one.would_be, "bad-figure" if one.over else "") for one in self.columns),
+            ),
+        )
 
 
 def build(

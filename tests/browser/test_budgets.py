@@ -89,6 +89,8 @@ def test_the_what_if_follows_what_is_typed(company, open_as: Callable[..., Page]
     assert took["responseEnd"] - took["requestStart"] < 1500
     page.get_by_label("Hard limit").check()
     expect(panel).to_contain_text("stop")
+    table = panel.locator(".scroll")
+    assert table.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
     assert page.messages == []
 
 
