@@ -115,7 +115,8 @@ class Calendar:
         span = self._span_of(day)
         if span.number < 0 or (self.ends_on is not None and span.first >= self.ends_on):
             return None
-        return span
+        # Own dates are one period: nothing follows it.
+        return span if span.first <= day < span.end else None
 
     def spans(self, until: date) -> Iterator[LocalSpan]:
         """The periods that begin before the local day `until`, in order."""

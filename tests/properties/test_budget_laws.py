@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from attribution.periods import Period
 from governance.budgets import (
     Calendar,
     LimitRule,
+    LocalSpan,
     Nested,
     PeriodKind,
     Ratios,
@@ -55,6 +56,15 @@ def test_periods_tile_to_the_second(zone: str, kind: PeriodKind, starts: date) -
             span = calendar.at(instant)
             assert span is not None
             assert (span.number, calendar.period(span)) == (number, period)
+
+
+@given(st.sampled_from(ZONES), days, st.integers(1, 400), st.integers(0, 800))
+def test_own_dates_are_one_period(zone: str, starts: date, length: int, later: int) -> None:
+    calendar = Calendar(PeriodKind.DATES, zone, starts, starts + timedelta(days=length))
+    only = [LocalSpan(0, starts, starts + timedelta(days=length))]
+    # islice: one that never ends is a failure here, not a test that hangs.
+    assert list(islice(calendar.spans(starts + timedelta(days=1 + later)), 2)) == only
+    assert calendar.of_day(starts + timedelta(days=later)) == (only[0] if later < length else None)
 
 
 @given(st.sampled_from(ZONES), st.sampled_from(REPEATING), days, st.integers(0, 86_399))
