@@ -12,8 +12,8 @@ def test_it_draws_the_document_without_a_console_message_or_a_request_elsewhere(
     page.on("request", lambda request: requests.append(request.url))
 
     page.goto(f"{fresh.address}/api/docs")
-    page.get_by_text("/api/v1/costs", exact=False).first.wait_for()
-    page.locator(".opblock-summary-control").first.click()
+    page.locator('.opblock-summary-path[data-path="/api/v1/costs"]').wait_for()
+    page.locator('.opblock:has([data-path="/api/v1/costs"]) .opblock-summary-control').first.click()
     page.get_by_text("Settled bills, and estimates of the days").wait_for()
 
     assert messages == []
