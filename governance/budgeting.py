@@ -7,14 +7,13 @@ A change names the version that it was made from; when somebody was faster it ra
 what was refused stands in the audit trail. The meaning of a budget is in `governance.budgets`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
 from attribution import audit, spend
 from attribution.actors import Action, Actor
@@ -555,9 +554,3 @@ def _draft_facts(draft: BudgetDraft) -> dict[str, Any]:
 
 def _inputs() -> dict[str, Any]:
     return {"figures": spend.fingerprint(), "commit_seq": spend.commit_seq()}
-
-
-def standing_budgets(ids: Iterable[int] | None = None) -> list[Budget]:
-    """The rows of standing budgets, by id; for tasks of this layer."""
-    found = Budget.objects.filter(Q(archived_at__isnull=True)).order_by("id")
-    return list(found if ids is None else found.filter(id__in=list(ids)))

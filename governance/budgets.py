@@ -7,7 +7,7 @@ Not here: who may change a budget, where it is kept (`governance.budgeting`), wh
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from itertools import combinations
@@ -619,8 +619,3 @@ def learn_ratios(days: Iterable[SettledDay], newest: Mapping[str, date]) -> Rati
 def _weight(age: timedelta) -> Decimal:
     halvings = _WIDE.divide(Decimal(int(age / _HOUR)), Decimal(int(HALF_LIFE / _HOUR)))
     return _WIDE.power(Decimal("0.5"), halvings)
-
-
-def at_local_midnight(day: date, zone: str) -> datetime:
-    """The instant at which a local day begins, in UTC."""
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)

@@ -425,12 +425,6 @@ def _split(route: Route, found: ChangeSet, wanted: DesiredState, now: datetime) 
     return tuple(made)
 
 
-def standing_routes() -> int:
-    """How many routes the loop writes to, over all orchestrators."""
-    rows = Orchestrator.objects.filter(is_enabled=True).select_related("standing__orchestrator")
-    return sum(len(state.routes) for state in map(snapshots.standing, rows) if state is not None)
-
-
 def in_force(reference: str) -> bool:
     """Does a change of this reference stand, or is one on its way?"""
     wanted = Q(status__in=transitions.PUSHED) | Q(status__in=transitions.WAITING)

@@ -260,9 +260,3 @@ def _money(amount: float) -> Decimal:
 
 def _decimal(amount: float, unit: str) -> Decimal:
     return Decimal(repr(round(amount, 8))).quantize(Decimal(unit))
-
-
-def decisions_of(budget_ids: Iterable[int], limit: int = 50) -> list[Decision]:
-    """The newest decisions of some budgets, newest first, with the changes that came of them. Who may is not asked."""
-    found = Decision.objects.filter(budget_id__in=list(budget_ids)).order_by("-id")
-    return list(found.prefetch_related("changes")[:limit])

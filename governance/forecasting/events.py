@@ -199,11 +199,6 @@ def _members(event: KnownEvent, leaves: Sequence[Leaf], below: Below) -> list[in
     return [index for index, leaf in enumerate(leaves) if event.scope.contains(leaf.values, below)]
 
 
-def factor_of(ppm: int | None) -> float:
-    """Parts per million as a factor; 1 where nothing is said."""
-    return 1.0 if ppm is None else ppm / MILLION
-
-
 def dims_of(pairs: Sequence[Sequence[str]]) -> Mapping[str, str]:
     """Stored pairs as a mapping."""
     return {pair[0]: pair[1] for pair in pairs}
