@@ -15,7 +15,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from routing.desired import (
@@ -33,6 +32,7 @@ from routing.desired import (
     to_plain,
 )
 from routing.drift import prove
+from routing.orchestrators import litellm_spend as spend
 from routing.orchestrators.base import (
     Atomic,
     Capabilities,
@@ -51,15 +51,12 @@ from routing.orchestrators.base import (
     Step,
     Unsupported,
     Usage,
-    UsageEvent,
 )
 from routing.orchestrators.naming import object_name
 from routing.orchestrators.wire import Wire, secret_of
 
 PROPAGATION = timedelta(seconds=60)
 PAGE_SIZE = 1000
-# Spend logs are written in batches: what began in the trailing window is read again, and deduplicated by its id.
-LATE = timedelta(minutes=5)
 WINDOW = timedelta(hours=1)
 KEPT = timedelta(days=7)
 
@@ -192,26 +189,27 @@ class LiteLLM:
     def read_usage(self, cursor: str, *, limit: int = 5000) -> Usage:
         """Each call once. The cursor holds the ids of the trailing minutes, which are read again for what came late."""
         now = datetime.now(UTC)
-        place = _Place.of(cursor, now - KEPT)
+        place = spend.Place.of(cursor, now - KEPT)
         record = self._record()
         targets = {each.name: each for each in record.state.targets} if record else {}
         names = self._target_names(record.state) if record else {}
         while True:
             end = min(place.start + WINDOW, now)
             rows = sorted(
-                self._spend_rows(place.start - LATE, end), key=lambda row: (str(row["startTime"]), _call_id(row))
+                self._spend_rows(place.start - spend.LATE, end),
+                key=lambda row: (str(row["startTime"]), spend.call_id(row)),
             )
-            fresh = [row for row in rows if _short(row) not in place.seen]
+            fresh = [row for row in rows if spend.short(row) not in place.seen]
             if fresh or end == now:
                 break
-            place = _Place(end, frozenset(_short(row) for row in rows if _is_late(row, end)))
+            place = spend.Place(end, frozenset(spend.short(row) for row in rows if spend.is_late(row, end)))
         taken = fresh[:limit]
         more = len(fresh) > limit
         if more:
-            place = _Place(place.start, place.seen | {_short(row) for row in taken})
+            place = spend.Place(place.start, place.seen | {spend.short(row) for row in taken})
         else:
-            place = _Place(end, frozenset(_short(row) for row in rows if _is_late(row, end)))
-        events = tuple(_event(row, names, targets) for row in taken)
+            place = spend.Place(end, frozenset(spend.short(row) for row in rows if spend.is_late(row, end)))
+        events = tuple(spend.event(row, names, targets) for row in taken)
         return Usage(events=events, cursor=place.text(), more=more or end < now)
 
     def observed_split(self, since: datetime, *, now: datetime) -> ObservedSplit:
@@ -471,13 +469,18 @@ class LiteLLM:
         seen: set[str] = set()
         page, pages = 1, 1
         while page <= pages:
-            params = {"start_date": _stamp(since), "end_date": _stamp(until), "page": page, "page_size": PAGE_SIZE}
+            params = {
+                "start_date": spend.stamp(since),
+                "end_date": spend.stamp(until),
+                "page": page,
+                "page_size": PAGE_SIZE,
+            }
             body = self.wire.call("GET", "/spend/logs/v2", params=params)
             pages = int(body.get("total_pages") or 1)
             for row in body["data"]:
-                began = _time(row.get("startTime"))
-                if _call_id(row) not in seen and (began is None or since <= began < until):
-                    seen.add(_call_id(row))
+                began = spend.time_of(row.get("startTime"))
+                if spend.call_id(row) not in seen and (began is None or since <= began < until):
+                    seen.add(spend.call_id(row))
                     yield row
             page += 1
 
@@ -486,27 +489,6 @@ class LiteLLM:
 class _Record:
     state: DesiredState
     key: str
-
-
-@dataclass(frozen=True)
-class _Place:
-    """How far the spend log was read: from `start` on all is new but the calls in `seen`."""
-
-    start: datetime
-    seen: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, cursor: str, earliest: datetime) -> "_Place":
-        if not cursor:
-            return cls(earliest)
-        try:
-            plain = json.loads(cursor)
-            return cls(datetime.fromisoformat(plain["start"]), frozenset(plain["seen"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise Refused(f"{cursor[:60]!r} is no cursor of LiteLLM's spend log: start with an empty one") from error
-
-    def text(self) -> str:
-        return json.dumps({"start": self.start.isoformat(), "seen": sorted(self.seen)})
 
 
 def open_litellm(name: str, settings: Mapping[str, Any]) -> LiteLLM:
@@ -603,61 +585,3 @@ def _step(wanted: _Wanted) -> Step:
 
 def _token(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _time(text: object) -> datetime | None:
-    """LiteLLM's times are UTC, with or without saying so."""
-    if not text:
-        return None
-    read = datetime.fromisoformat(str(text))
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
-
-
-def _call_id(row: Mapping[str, Any]) -> str:
-    """One call is one id, over retries and a doubled log line."""
-    return str((row.get("metadata") or {}).get("litellm_call_id") or row["request_id"])
-
-
-def _short(row: Mapping[str, Any]) -> str:
-    """Of a call's id, enough to know it again among those of some minutes."""
-    return hashlib.sha256(_call_id(row).encode()).hexdigest()[:16]
-
-
-def _is_late(row: Mapping[str, Any], end: datetime) -> bool:
-    began = _time(row.get("startTime"))
-    return began is None or began >= end - LATE
-
-
-def _event(row: Mapping[str, Any], names: Mapping[str, str], targets: Mapping[str, Target]) -> UsageEvent:
-    target = names.get(str(row.get("model_id")))
-    place = targets.get(target or "")
-    began, ended = _time(row.get("startTime")), _time(row.get("endTime"))
-    first = _time(row.get("completionStartTime"))
-    usage = (row.get("metadata") or {}).get("usage_object") or {}
-    details = usage.get("prompt_tokens_details") or {}
-    spend = row.get("spend")
-    return UsageEvent(
-        request_id=_call_id(row),
-        completed_at=ended or began or datetime.now(UTC),
-        provider=place.provider if place else str(row.get("custom_llm_provider") or ""),
-        region=place.region if place else None,
-        target=target,
-        request_model=row.get("model_group"),
-        response_model=row.get("model"),
-        team=row.get("team_id") or None,
-        status=500 if row.get("status") == "failure" else 200,
-        input_tokens=row.get("prompt_tokens"),
-        cache_read_input_tokens=details.get("cached_tokens"),
-        output_tokens=row.get("completion_tokens"),
-        latency_ms=_milliseconds(began, ended),
-        ttft_ms=_milliseconds(began, first),
-        cost=None if spend is None else Decimal(str(spend)),
-    )
-
-
-def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
-    return None if start is None or end is None else round((end - start) / timedelta(milliseconds=1))
