@@ -47,7 +47,9 @@ def _worth_a_look(now: datetime) -> bool:
         Budget.objects.aggregate(newest=Max("updated_at"))["newest"],
         PolicyVersion.objects.aggregate(newest=Max("id"))["newest"],
     )
-    if not mark[0] or (mark == _looked.get("mark") and now - _looked["at"] < LOOK_AGAIN):
+    # A clock that was set back must not put looks off until it has caught up.
+    seen = mark == _looked.get("mark") and timedelta(0) <= now - _looked["at"] < LOOK_AGAIN
+    if not mark[0] or seen:
         return False
     _looked.update(mark=mark, at=now)
     return True

@@ -63,7 +63,7 @@ def reason(facts: Facts) -> str:
     if facts.spared:
         sentences.append(f"{_count(facts.spared, 'use')} of teams inside their own budgets stay as they are.")
     if not budget.may_loosen:
-        sentences.append("Data is late, so nothing is loosened.")
+        sentences.append("For now nothing is loosened: data is late, or what holds has not held for long enough.")
     return " ".join(sentences)
 
 

@@ -422,3 +422,11 @@ def test_what_an_archived_budget_steered_goes_back(world: World, make: Make) -> 
     assert world.weights("search") == {"aws-eu": 1_000_000}
     tick(later + timedelta(hours=1))
     assert not SteeredRoute.objects.exists()
+
+
+def test_a_clock_that_was_set_back_puts_no_look_off(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    monkeypatch.setattr(control_tasks.spend, "fingerprint", lambda: "figures")
+    monkeypatch.setattr(control_tasks, "_looked", {})
+    assert control_tasks._worth_a_look(NOW)
+    assert not control_tasks._worth_a_look(NOW + timedelta(seconds=5))
+    assert control_tasks._worth_a_look(NOW - timedelta(hours=3))
