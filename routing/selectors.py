@@ -273,6 +273,14 @@ def waiting(scope: TeamScope) -> int:
     return _visible(scope).filter(status=Status.PROPOSED).count()
 
 
+def waiting_for(orchestrator: str, asker: str) -> list[ChangeSet]:
+    """What waits at an orchestrator under the references "<asker>:...", for the asker itself. Not scoped."""
+    found = ChangeSet.objects.select_related("orchestrator").filter(
+        orchestrator__name=orchestrator, reference__startswith=f"{asker}:", status__in=transitions.WAITING
+    )
+    return list(found.order_by("id"))
+
+
 def changes_since(after_transition: int, limit: int = 500) -> list[Transition]:
     """Steps after one, oldest first, for who tells people about them. Not scoped: each step names its change's team."""
     found = Transition.objects.filter(id__gt=after_transition).select_related("change__orchestrator")

@@ -158,6 +158,20 @@ def settle_drift(
     return made
 
 
+def end_waiting(orchestrator: str, reference: str, *, actor: Actor, now: datetime, reason: str) -> list[int]:
+    """End what waits under exactly this reference, because nobody asks for it any more; ids of the changes."""
+    ended = []
+    with transaction.atomic():
+        row = Orchestrator.objects.select_for_update().get(name=orchestrator)
+        waiting = ChangeSet.objects.select_related("orchestrator").filter(
+            orchestrator=row, reference=reference, status__in=transitions.WAITING
+        )
+        for change in waiting.exclude(pushes__state__in=OPEN).order_by("id"):
+            transitions.move(change, ChangeSet.Status.SUPERSEDED, actor=actor, now=now, reason=reason)
+            ended.append(change.pk)
+    return ended
+
+
 def withdraw(reference: str, *, actor: Actor, now: datetime, reason: str) -> list[int]:
     """What asked for changes is gone (a deleted budget): those that wait end, what they stopped is served again.
 

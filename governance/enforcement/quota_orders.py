@@ -18,9 +18,9 @@ from governance.models import Quota as DeclaredQuota
 from governance.models import SteeredRoute
 from governance.quotas import QuotaState, QuotaView, quotas
 from governance.team_tree import TeamTree
-from routing import selectors, services
+from routing import selectors, services, snapshots
 from routing.desired import Block, BlockReason, DesiredState, Quota
-from routing.models import Orchestrator
+from routing.models import ChangeSet, Orchestrator
 from routing.orchestrators.base import Capabilities, OrchestratorError, QuotaKind
 from routing.orchestrators.registry import open_orchestrator
 from routing.services import Approval, Overlaps, RefusedChange, Why
@@ -159,11 +159,21 @@ def enforce_quotas(now: datetime) -> list[int]:
 
 
 def _propose(orchestrator: str, standing: DesiredState, wanted: DesiredState, now: datetime) -> list[int]:
-    """One change a team, so that each team's lead sees and answers for their own."""
+    """One change a team, so that each team's lead sees and answers for their own.
+
+    What is asked for already goes on waiting, with the yeses that it has; what nobody asks for any more ends.
+    """
     made = []
-    for team in _teams(standing, wanted):
+    teams = _teams(standing, wanted)
+    waiting = {each.reference: each for each in selectors.waiting_for(orchestrator, REFERENCE)}
+    for reference in waiting.keys() - {_reference(team) for team in teams}:
+        services.end_waiting(orchestrator, reference, actor=SYSTEM, now=now, reason="the quotas no longer ask for it")
+    for team in teams:
         mine = _only(standing, wanted, team)
-        why = Why("quota", f"{REFERENCE}:{team or '*'}", _words(standing, mine), {}, f"Quotas of {team or 'all teams'}")
+        asked = waiting.get(_reference(team))
+        if asked is not None and _asks_the_same(asked, mine, team):
+            continue
+        why = Why("quota", _reference(team), _words(standing, mine), {}, f"Quotas of {team or 'all teams'}")
         try:
             # Whoever set the quota has said yes to what it does.
             change = services.propose_change(
@@ -182,6 +192,21 @@ def _propose(orchestrator: str, standing: DesiredState, wanted: DesiredState, no
         if change is not None:
             made.append(change.pk)
     return made
+
+
+def _reference(team: str | None) -> str:
+    return f"{REFERENCE}:{team or '*'}"
+
+
+def _asks_the_same(waiting: ChangeSet, mine: DesiredState, team: str | None) -> bool:
+    """Does `waiting` ask for what `mine` asks of the team? How much is used by now makes no other order."""
+    held = snapshots.wanted(waiting)
+    return _gist(held, team) == _gist(mine, team)
+
+
+def _gist(state: DesiredState, team: str | None) -> tuple[object, ...]:
+    blocks = {(each.model, each.body.budget, each.body.resets_at) for each in state.blocks if each.team == team}
+    return blocks, {each for each in state.quotas if each.team == team}
 
 
 def _teams(standing: DesiredState, wanted: DesiredState) -> list[str | None]:

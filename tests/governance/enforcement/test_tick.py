@@ -23,7 +23,7 @@ from governance.enforcement.quota_orders import enforce_quotas
 from governance.enforcement.rungs import Approval, Disutility, Measure, Policy, Rung, Step, Substitute
 from governance.enforcement.tick import Reason, look, tick
 from governance.models import BudgetControl, ControlTick, Decision, SteeredRoute
-from governance.quotas import QuotaDraft, create_quota
+from governance.quotas import QuotaDraft, archive_quota, create_quota
 from routing import selectors, services
 from routing.desired import DesiredState, Route, Target, Tier
 from routing.models import ChangeSet
@@ -374,6 +374,29 @@ def test_a_used_up_quota_is_a_block_until_it_turns(world: World, monkeypatch: py
     services.turn_periods(now=midnight)
     world.push(midnight)
     assert world.blocks() == []
+
+
+def test_a_used_up_quota_of_everybody_asks_once_and_stops_asking_when_it_is_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop of everything waits for two persons; each look finds more used, and that is no new question."""
+    made = create_quota(QuotaDraft("requests", "month", 100), actor=OWNER, now=NOW)
+    used = [120]
+    counted = lambda *_days: (CountRow(NOW.date(), "aws", "gpt-large", "search", None, used[0], None),)  # noqa: E731
+    monkeypatch.setattr(spend, "usage_counts", counted)
+    (asked,) = enforce_quotas(NOW)
+    services.approve(asked, actor=OWNER, now=NOW)
+    for again in range(1, 4):
+        used[0] += 7
+        assert enforce_quotas(NOW + timedelta(seconds=10 * again)) == []
+    change = ChangeSet.objects.get(kind="quota")
+    assert (change.pk, change.status, change.approvals.count()) == (asked, "proposed", 1)
+    archive_quota(made.id, 1, actor=OWNER, now=NOW)
+    assert enforce_quotas(NOW + timedelta(seconds=60)) == []
+    change.refresh_from_db()
+    assert change.status == "superseded"
+    with pytest.raises(services.NotWaiting):
+        services.approve(asked, actor=OWNER, now=NOW)
 
 
 def test_throttling_is_a_limit_that_goes_down_step_by_step(world: World, make: Make) -> None:
