@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import available_timezones
@@ -12,6 +12,7 @@ from attribution.models import Team
 from attribution.money import NotAnAmount, parse_exact, rounded
 from attribution.vocabulary import Basis
 from governance.budgets import (
+    LIMIT_CEILING,
     LIMIT_PLACES,
     PPM,
     BudgetDimension,
@@ -24,7 +25,6 @@ from governance.budgets import (
 from governance.forecasting.values import ForecastScope
 from governance.models import Budget
 
-MAX_AMOUNT = Decimal(10) ** 15
 MAX_THRESHOLDS = 10
 DEFAULT_ACTUAL = (800_000, 1_000_000)
 DEFAULT_FORECAST = (1_000_000,)
@@ -99,7 +99,7 @@ class BudgetDraft:
 
 def _in_hundredths(amount: Decimal | None) -> Decimal | None:
     """1000 and 1000.000 as 1000.00; what is no whole number of hundredths stays as it is, for `check` to refuse."""
-    if amount is None or not amount.is_finite() or abs(amount) >= MAX_AMOUNT:
+    if amount is None or not amount.is_finite() or abs(amount) >= LIMIT_CEILING:
         return amount
     whole = rounded(amount, LIMIT_PLACES)
     return whole if whole == amount else amount
@@ -152,6 +152,8 @@ def columns_of(draft: BudgetDraft) -> dict[str, Any]:
 def check(draft: BudgetDraft) -> None:
     """Raise Invalid with every mistake of `draft`."""
     mistakes = [*_of_name(draft), *_of_scope(draft), *_of_money(draft), *_of_time(draft), *_of_rules(draft)]
+    # A rule is played forward only where its parts make sense.
+    mistakes = mistakes or _of_growth(draft)
     if mistakes:
         raise Invalid(mistakes)
 
@@ -184,7 +186,7 @@ def _of_money(draft: BudgetDraft) -> list[Mistake]:
     for name, amount in (("amount", draft.amount), ("rollover_cap", draft.rollover_cap)):
         if amount is None:
             continue
-        if not amount.is_finite() or not 0 <= amount < MAX_AMOUNT or rounded(amount, LIMIT_PLACES) != amount:
+        if not amount.is_finite() or not 0 <= amount < LIMIT_CEILING or rounded(amount, LIMIT_PLACES) != amount:
             fix = "write 0 or more, with at most two decimals, like 40000.00"
             found.append(Mistake(name, f"{amount} is no amount of a budget", fix))
     if not _CURRENCY.fullmatch(draft.currency):
@@ -233,6 +235,15 @@ def _of_rules(draft: BudgetDraft) -> list[Mistake]:
     return found
 
 
+def _of_growth(draft: BudgetDraft) -> list[Mistake]:
+    """Growth that compounds beyond all limits within ten years is a slip of the keyboard."""
+    span = draft.calendar.of_day(draft.starts_on + timedelta(days=3653))
+    if draft.growth_ppm <= 0 or span is None or draft.rule.base(span.number) < LIMIT_CEILING:
+        return []
+    fix = "grow by less a period, or begin with less"
+    return [Mistake("growth_ppm", f"within ten years the limit grows beyond {LIMIT_CEILING:,f}", fix)]
+
+
 def next_year(draft: BudgetDraft, today: date, name: str | None) -> tuple[BudgetDraft, date]:
     """The draft of the copy for the year after the one that `today` (in the budget's zone) is in, and where it begins.
 
@@ -252,7 +263,8 @@ def next_year(draft: BudgetDraft, today: date, name: str | None) -> tuple[Budget
 
 
 def _year_later(day: date) -> date:
-    return date(day.year + 1, day.month, 28 if (day.month, day.day) == (2, 29) else day.day)
+    """The same day a year later; after a 29 February the first of March, so that half-open spans stay spans."""
+    return date(day.year + 1, 3, 1) if (day.month, day.day) == (2, 29) else date(day.year + 1, day.month, day.day)
 
 
 def _renamed(name: str, year: int) -> str:

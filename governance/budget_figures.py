@@ -44,6 +44,33 @@ _DIMENSIONS = {one: Dimension(one.value) for one in BudgetDimension}
 _ALWAYS = (Dimension.PROVIDER, Dimension.MODEL)
 
 
+def spent_by_period(
+    one: Budget,
+    asked: Sequence["Asked"],
+    figures: Mapping["Asked", Consumption],
+    frozen: Mapping[tuple[int, datetime], Decimal],
+) -> list[Decimal | None]:
+    """What a budget consumed in each of its periods (in order): what a close froze, else what is known now.
+
+    frozen: (budget, start of the period) -> consumed.
+
+    None for those before it was made of which nothing is known: that is no period in which nothing was spent.
+    """
+    spent: list[Decimal | None] = []
+    begun = False
+    for each in asked:
+        used, closed = figures.get(each), frozen.get((one.pk, each.period.start))
+        known = closed is not None or (used is not None and is_known(used))
+        begun = begun or known or each.period.end > one.created_at
+        consumed = closed if closed is not None else used.consumed if used is not None else None
+        spent.append(consumed if begun else None)
+    return spent
+
+
+def is_known(used: Consumption) -> bool:
+    return bool(used.consumed or used.moving or used.left_out or used.unknown_parts)
+
+
 def calendar_of(budget: Budget) -> Calendar:
     return Calendar(PeriodKind(budget.period_kind), budget.zone, budget.starts_on, budget.ends_on)
 

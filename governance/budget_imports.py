@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,10 @@ from governance.budget_drafts import Invalid
 from governance.budgeting import create_within, edit_within
 from governance.models import Budget
 
-MAX_LINES = 10_000
+# An import is one transaction, and SQLite has one writer: longer files would hold up everybody else.
+MAX_LINES = 500
+# What an export writes before a name that a spreadsheet would run as a formula.
+_APOSTROPHE = re.compile(r"^'(?=[=+\-@\t\r])")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,11 @@ def _csv_rows(text: str) -> tuple[list[tuple[int, dict[str, str]]], list[LineErr
             for each in ("name", "amount")
             if each not in heads
         ]
+        errors += [
+            LineError(1, head, f"the column {head!r} stands twice", "leave one of them")
+            for head in dict.fromkeys(heads)
+            if heads.count(head) > 1
+        ]
         if errors:
             return [], errors
         for row in reader:
@@ -110,7 +119,10 @@ def _csv_rows(text: str) -> tuple[list[tuple[int, dict[str, str]]], list[LineErr
                     LineError(reader.line_num, "line", "more values than columns", "quote values with commas")
                 )
                 continue
-            rows.append((reader.line_num, {name: (value or "").strip() for name, value in row.items()}))
+            rows.append((reader.line_num, {name: _text(value) for name, value in row.items()}))
+            if len(rows) > MAX_LINES:
+                fix = f"import at most {MAX_LINES} budgets at a time: split the file"
+                return [], [LineError(reader.line_num, "line", "the file is too long", fix)]
     except csv.Error as error:
         errors.append(
             LineError(reader.line_num, "line", str(error), "write one budget a line, values with commas quoted")
@@ -121,6 +133,10 @@ def _csv_rows(text: str) -> tuple[list[tuple[int, dict[str, str]]], list[LineErr
         if first != line:
             errors.append(LineError(line, "name", f"line {first} has the same name", "give each budget its own name"))
     return rows, errors
+
+
+def _text(value: str | None) -> str:
+    return _APOSTROPHE.sub("", (value or "").strip())
 
 
 def _import_row(values: Mapping[str, str], actor: Actor, now: datetime) -> tuple[str, str]:

@@ -21,7 +21,15 @@ from attribution.periods import Period
 from attribution.scope import EVERYTHING, TeamScope
 from governance import budget_drafts as drafts
 from governance.budget_drafts import BudgetDraft, Invalid, Mistake
-from governance.budget_figures import Asked, calendar_of, consumptions, dims_of, rule_of
+from governance.budget_figures import (
+    Asked,
+    calendar_of,
+    consumptions,
+    dims_of,
+    is_known,
+    rule_of,
+    spent_by_period,
+)
 from governance.budget_forecasts import ForecastOf, forecast_of
 from governance.budgets import (
     BudgetStatus,
@@ -187,16 +195,12 @@ def periods_of(scope: TeamScope, budget_id: int, now: datetime) -> list[tuple[Lo
     asked = [Asked.of(found, calendar.period(span)) for span in spans]
     figures = consumptions(asked, now)
     frozen = _frozen([found.pk])
-    spent = [frozen.get((found.pk, one.period.start), figures[one].consumed) for one in asked]
+    spent = spent_by_period(found, asked, figures, frozen)
     return [
         (span, rule.limit(span.number, spent), figures[one])
         for span, one in zip(spans, asked, strict=True)
-        if one.period.end > found.created_at or (found.pk, one.period.start) in frozen or _is_known(figures[one])
+        if one.period.end > found.created_at or (found.pk, one.period.start) in frozen or is_known(figures[one])
     ]
-
-
-def _is_known(used: Consumption) -> bool:
-    return bool(used.consumed or used.moving or used.left_out or used.unknown_parts)
 
 
 def _sees(scope: TeamScope, one: Budget) -> bool:
@@ -215,10 +219,8 @@ def _views(shown: Sequence[Budget], standing: Sequence[Budget], scope: TeamScope
     nesting = _Nesting(nested, standing, scope)
     views = []
     for one in shown:
-        before = [
-            frozen.get((one.pk, period.start), figures[Asked.of(one, period)].consumed) for period in earlier[one.pk]
-        ]
-        limit = rule_of(one).limit(spans[one.pk].number, before)
+        before = [Asked.of(one, period) for period in earlier[one.pk]]
+        limit = rule_of(one).limit(spans[one.pk].number, spent_by_period(one, before, figures, frozen))
         used = figures[Asked.of(one, periods[one.pk])]
         expected = forecast_of(one, periods[one.pk], used, limit, now)
         views.append(_view(one, spans[one.pk], periods[one.pk], limit, used, expected, nesting, now))

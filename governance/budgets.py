@@ -19,6 +19,8 @@ from attribution.periods import Period, next_month
 PPM = 1_000_000
 # Limits are what people type and read: hundredths of the currency.
 LIMIT_PLACES = 2
+# No limit grows beyond it: a rule that compounds for years must not break what shows or freezes it.
+LIMIT_CEILING = Decimal(10) ** 15
 # Consumption is estimated in part; more digits would only pretend.
 CONSUMED_PLACES = 6
 BURN_DAYS = 7
@@ -170,9 +172,9 @@ class LimitRule:
     rollover_cap: Decimal | None = None
 
     def base(self, number: int) -> Decimal:
-        """The limit of period `number` before what goes over, in hundredths, half-even."""
+        """The limit of period `number` before what goes over, in hundredths, half-even; at most LIMIT_CEILING."""
         factor = _WIDE.power(_WIDE.divide(Decimal(PPM + self.growth_ppm), Decimal(PPM)), number)
-        return rounded(_WIDE.multiply(self.amount, factor), LIMIT_PLACES)
+        return rounded(min(_WIDE.multiply(self.amount, factor), LIMIT_CEILING), LIMIT_PLACES)
 
     def carried_over(self, limit: Decimal, consumed: Decimal) -> Decimal:
         """What the period after one with `limit` and `consumed` gets on top; negative when overspent."""
@@ -185,16 +187,19 @@ class LimitRule:
             left = max(min(left, self.rollover_cap), -self.rollover_cap)
         return left
 
-    def limit(self, number: int, consumed_before: Sequence[Decimal]) -> Decimal:
-        """The limit of period `number`, never below 0.
+    def limit(self, number: int, consumed_before: Sequence[Decimal | None]) -> Decimal:
+        """The limit of period `number`, never below 0 and never above LIMIT_CEILING.
 
-        consumed_before: of the periods 0 .. number - 1, in order; not looked at where nothing goes over.
+        consumed_before: of the periods 0 .. number - 1, in order; not looked at where nothing goes over. None: nothing
+        is known of that period, so nothing of it goes over.
         """
         if self.rollover is Rollover.NONE:
             return self.base(number)
         limit = self.base(0)
         for before in range(number):
-            limit = max(self.base(before + 1) + self.carried_over(limit, consumed_before[before]), _ZERO)
+            consumed = consumed_before[before]
+            carried = _ZERO if consumed is None else self.carried_over(limit, consumed)
+            limit = min(max(self.base(before + 1) + carried, _ZERO), LIMIT_CEILING)
         return limit
 
 

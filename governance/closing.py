@@ -24,7 +24,7 @@ from attribution.periods import Period, first_day, next_month
 from attribution.queries import Dimension
 from attribution.scope import EVERYTHING, TeamScope
 from attribution.vocabulary import Basis, Dataset
-from governance.budget_figures import Asked, calendar_of, consumptions, rule_of
+from governance.budget_figures import Asked, calendar_of, consumptions, rule_of, spent_by_period
 from governance.budget_forecasts import forecast_as_of
 from governance.budgets import Consumption, LocalSpan
 from governance.forecasting.values import ForecastScope
@@ -352,11 +352,9 @@ def _outcomes(month: str, now: datetime) -> Iterable[BudgetOutcome]:
         asked = {span.number: Asked.of(one, calendar.period(span)) for span in spans}
         wanted = spans if one.rollover != Budget.Rollover.NONE else ended
         used = consumptions([asked[span.number] for span in wanted], now, tree=tree)
-        frozen: dict[int, Decimal] = {each.number: each.consumed for each in BudgetOutcome.objects.filter(budget=one)}
-        before: list[Decimal] = [
-            frozen.get(span.number, used[asked[span.number]].consumed if asked[span.number] in used else Decimal(0))
-            for span in spans
-        ]
+        outcomes = BudgetOutcome.objects.filter(budget=one)
+        frozen = {(one.pk, each.period_start): each.consumed for each in outcomes}
+        before = spent_by_period(one, [asked[span.number] for span in spans], used, frozen)
         for span in ended:
             period = asked[span.number].period
             if (one.pk, period.start) in known:

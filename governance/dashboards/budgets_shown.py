@@ -294,7 +294,7 @@ def csv_text(views: Iterable[BudgetView]) -> str:
     writer.writerow(COLUMNS)
     for view in views:
         values = _csv_values(view.draft)
-        writer.writerow([values.get(name, "") for name in COLUMNS])
+        writer.writerow([formats.unformula(values.get(name, "")) for name in COLUMNS])
     return lines.getvalue()
 
 

@@ -4,6 +4,7 @@ A minus is U+2212, a change always carries its sign, unknown is an en dash and n
 micro-units of its currency, unit prices have three significant digits. Exact decimals go to titles and exports.
 """
 
+import re
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 
@@ -17,6 +18,7 @@ _MILLION = Decimal(1_000_000)
 _WIDE = Context(prec=100)
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_SIGNED = re.compile(r"[+-][0-9]+(\.[0-9]+)?")
 
 
 def exact(value: Decimal | int | None) -> str:
@@ -195,3 +197,10 @@ def _fixed(value: Decimal, decimals: int) -> str:
     if rounded == 0:
         rounded = abs(rounded)
     return f"{rounded:,f}".replace("-", MINUS)
+
+
+def unformula(value: object) -> object:
+    """A text that a spreadsheet would run as a formula gets an apostrophe; signed numbers are left alone."""
+    if not isinstance(value, str) or value[:1] not in ("=", "+", "-", "@", "\t", "\r"):
+        return value
+    return value if _SIGNED.fullmatch(value) else f"'{value}"

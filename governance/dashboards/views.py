@@ -201,11 +201,5 @@ def _csv_lines(facts: reading.OverviewFacts, bar: bars.Bar) -> Iterator[str]:
 
 def _csv_line(values: list[object]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer).writerow([_unformula(value) for value in values])
+    csv.writer(buffer).writerow([formats.unformula(value) for value in values])
     return buffer.getvalue()
-
-
-def _unformula(value: object) -> object:
-    """A name that a spreadsheet would run as a formula gets an apostrophe; numbers are left alone."""
-    risky = isinstance(value, str) and value[:1] in "=+-@\t\r" and value[1:2] not in "0123456789."
-    return f"'{value}" if risky else value

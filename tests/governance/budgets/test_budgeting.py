@@ -15,7 +15,9 @@ from attribution.models import AuditEntry, Team
 from attribution.scope import EVERYTHING
 from governance import budgeting
 from governance.budget_drafts import BudgetDraft, Invalid
-from governance.budgets import BudgetStatus
+from governance.budget_imports import MAX_LINES, ImportRefused, import_csv
+from governance.budgets import LIMIT_CEILING, BudgetStatus
+from governance.models import Budget
 from tests.attribution.serving_lake import publish_lake, rollup, usage
 from tests.governance.budgets.personas import NOW, People
 
@@ -198,6 +200,45 @@ def test_what_was_left_goes_over(people: People, draft: Draft, lake: Path) -> No
     assert (view.base_limit, view.rolled_over, view.limit) == (100, 10, 110)
     spans = budgeting.periods_of(EVERYTHING, view.id, NOW)
     assert [(limit, used.consumed) for _, limit, used in spans] == [(100, 60), (140, 130), (110, 10)]
+
+
+def test_a_period_of_which_nothing_is_known_leaves_nothing_over(people: People, draft: Draft, lake: Path) -> None:
+    """A budget that is made in May and begins in 2020: there is no unspent money of six years before the first bill."""
+    publish_lake(
+        [
+            rollup("2026-04-03", "70", team="search", billing_period="2026-04"),
+            rollup("2026-05-03", "10", team="search"),
+        ],
+        billed_through={("aws", "111"): "2026-05-18"},
+    )
+    build_serving_file()
+    made = draft(amount="100", starts_on=date(2020, 1, 1), rollover="unused", hard=True)
+    view = budgeting.create(made, actor=people.owner, now=NOW)
+    # April leaves 30; nothing goes over from the months before it.
+    assert (view.base_limit, view.rolled_over, view.limit) == (100, 30, 130)
+    assert [limit for _, limit, _ in budgeting.periods_of(EVERYTHING, view.id, NOW)] == [100, 130]
+
+
+def test_growth_that_runs_away_is_refused_and_one_that_stands_breaks_no_page(
+    people: People, draft: Draft, lake: Path
+) -> None:
+    runaway = draft(amount="100", starts_on=date(2020, 1, 1), period_kind="week", growth_ppm=1_000_000)
+    with pytest.raises(Invalid, match="within ten years the limit grows beyond 1,000,000,000,000,000"):
+        budgeting.create(runaway, actor=people.owner, now=NOW)
+    view = budgeting.create(replace(runaway, growth_ppm=10_000), actor=people.owner, now=NOW)
+    Budget.objects.update(growth_ppm=1_000_000)
+    (shown,) = budgeting.budgets(EVERYTHING, NOW)
+    assert shown.limit == LIMIT_CEILING
+    assert budgeting.periods_of(EVERYTHING, view.id, NOW)
+
+
+def test_an_import_that_would_hold_up_everybody_is_refused_at_once(people: People, lake: Path) -> None:
+    lines = "\n".join(f"Budget {number},10,search" for number in range(MAX_LINES + 1))
+    with pytest.raises(ImportRefused, match="the file is too long"):
+        import_csv(f"name,amount,team\n{lines}\n", actor=people.owner, now=NOW)
+    with pytest.raises(ImportRefused, match="the column 'amount' stands twice"):
+        import_csv("name,amount,amount\nSearch,1,2\n", actor=people.owner, now=NOW)
+    assert not Budget.objects.exists()
 
 
 def test_periods_before_the_budget_of_which_nothing_is_known_are_not_listed(

@@ -126,3 +126,20 @@ def test_spans_read_as_people_write_them(start: date, end: date, shown: str) -> 
 def test_a_difference_of_the_last_digit_is_not_hidden_by_rounding() -> None:
     assert formats.difference(Decimal("0.000000000000000001")) == "0.000000000000000001"
     assert formats.difference(Decimal(0)) == "0.00"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'),
+        ("=1+cmd|'/C calc'!A0", "'=1+cmd|'/C calc'!A0"),
+        ("+1+1", "'+1+1"),
+        ("@sum", "'@sum"),
+        ("-12.50", "-12.50"),
+        ("+3", "+3"),
+        ("Search", "Search"),
+        (7, 7),
+    ],
+)
+def test_no_text_of_an_export_is_a_formula(text: object, written: object) -> None:
+    assert formats.unformula(text) == written
