@@ -26,13 +26,11 @@ from governance.budgets import (
     Dims,
     LimitRule,
     PeriodKind,
-    Ratios,
     Rollover,
-    SettledDay,
     SpendCell,
     consumption,
-    learn_ratios,
 )
+from governance.learned_ratios import Ratios, SettledDay, learn_ratios
 from governance.models import Budget, ClosedPeriod, ExchangeRate, LearnedEstimates
 from governance.team_tree import TeamTree
 

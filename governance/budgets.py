@@ -6,7 +6,7 @@ Not here: who may change a budget, where it is kept (`governance.budgeting`), wh
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from attribution.money import exact_sum, rounded
 from attribution.periods import Period, next_month
+from governance.learned_ratios import NO_RATIOS, Ratios
 
 PPM = 1_000_000
 # Limits are what people type and read: hundredths of the currency.
@@ -240,23 +241,6 @@ class CarriedRate:
         if day.weekday() < SATURDAY or self.weekend_per_hour is None:
             return self.per_hour
         return self.weekend_per_hour
-
-
-@dataclass(frozen=True)
-class Ratios:
-    """What bills said of what the book had estimated: by provider and model, else by provider, else 1."""
-
-    by_model: Mapping[tuple[str, str | None], Decimal] = field(default_factory=dict)
-    by_provider: Mapping[str, Decimal] = field(default_factory=dict)
-
-    def of(self, provider: str, model: str | None) -> Decimal:
-        return self.by_model.get((provider, model), self.by_provider.get(provider, Decimal(1)))
-
-    def knows(self, provider: str) -> bool:
-        return provider in self.by_provider
-
-
-NO_RATIOS = Ratios()
 
 
 @dataclass(frozen=True)
@@ -570,57 +554,3 @@ def excesses(
         if total > parent.limit:
             found[parent_id] = Excess(parent_id, parent.limit, total, ids)
     return found
-
-
-# --- learning the ratio ----------------------------------------------------------------------------------------------
-
-HALF_LIFE = timedelta(hours=72)
-# A model's own ratio counts against its provider's as if this share of the provider's estimate stood behind the latter.
-PRIOR_SHARE = Decimal("0.02")
-
-
-@dataclass(frozen=True)
-class SettledDay:
-    """Of one settled day, provider and model: what the book had estimated, and what the bill says of the same usage."""
-
-    day: date
-    provider: str
-    model: str | None
-    estimated: Decimal
-    billed: Decimal
-
-
-def learn_ratios(days: Iterable[SettledDay], newest: Mapping[str, date]) -> Ratios:
-    """Billed / estimated as an exponentially weighted mean, half-life 72 h, ages counted from a provider's newest day.
-
-    A model with little behind it is drawn to its provider's ratio. Nothing estimated: no ratio.
-    """
-    sums: dict[tuple[str, str | None], list[Decimal]] = {}
-    for one in days:
-        weight = _weight(newest[one.provider] - one.day)
-        pair = sums.setdefault((one.provider, one.model), [_ZERO, _ZERO])
-        pair[0] += _WIDE.multiply(one.billed, weight)
-        pair[1] += _WIDE.multiply(one.estimated, weight)
-    totals: dict[str, list[Decimal]] = {}
-    for (provider, _), (billed, estimated) in sums.items():
-        pair = totals.setdefault(provider, [_ZERO, _ZERO])
-        pair[0] += billed
-        pair[1] += estimated
-    by_provider = {
-        provider: rounded(_WIDE.divide(billed, estimated), 9)
-        for provider, (billed, estimated) in totals.items()
-        if estimated > 0
-    }
-    by_model = {}
-    for (provider, model), (billed, estimated) in sums.items():
-        if provider not in by_provider or estimated <= 0:
-            continue
-        prior = _WIDE.multiply(totals[provider][1], PRIOR_SHARE)
-        drawn = billed + _WIDE.multiply(prior, by_provider[provider])
-        by_model[provider, model] = rounded(_WIDE.divide(drawn, estimated + prior), 9)
-    return Ratios(by_model, by_provider)
-
-
-def _weight(age: timedelta) -> Decimal:
-    halvings = _WIDE.divide(Decimal(int(age / _HOUR)), Decimal(int(HALF_LIFE / _HOUR)))
-    return _WIDE.power(Decimal("0.5"), halvings)

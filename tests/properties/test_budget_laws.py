@@ -15,15 +15,13 @@ from governance.budgets import (
     LocalSpan,
     Nested,
     PeriodKind,
-    Ratios,
     Rollover,
-    SettledDay,
     SpendCell,
     consumption,
     excesses,
-    learn_ratios,
     parents,
 )
+from governance.learned_ratios import Ratios, SettledDay, learn_ratios
 
 ZONES = (
     "Asia/Kolkata",

@@ -8,12 +8,10 @@ import pytest
 from attribution.periods import Period
 from governance.budgets import (
     CarriedRate,
-    Ratios,
-    SettledDay,
     SpendCell,
     consumption,
-    learn_ratios,
 )
+from governance.learned_ratios import Ratios, SettledDay, learn_ratios
 
 FIRST = date(2026, 4, 1)
 MONTH = Period.of_month("2026-05")
