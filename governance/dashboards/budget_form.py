@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import forms
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 
+from attribution.actors import Action, Actor
+from attribution.models import Team
 from attribution.vocabulary import Basis
 from governance.budget_drafts import BudgetDraft
 from governance.budgets import Dims, PeriodKind, Rollover
@@ -86,10 +88,19 @@ LADDER: Mapping[Rung, tuple[bool, int, Measure, Approval]] = {
 
 @dataclass(frozen=True)
 class Choices:
-    """What may be chosen: teams whose budgets the person may edit (slug, name), and whether all of it may be."""
+    """What may be chosen: teams for which the person may act (slug, name), and whether all of it may be."""
 
     teams: tuple[tuple[str, str], ...]
     organisation: bool
+
+    @classmethod
+    def of(cls, actor: Actor, action: Action, refusal: str) -> Self:
+        """Where `actor` may do `action`. Raises PermissionDenied with `refusal` when that is nowhere."""
+        if not actor.may_somewhere(action):
+            raise PermissionDenied(refusal)
+        teams = Team.objects.order_by("name", "slug").values_list("slug", "name")
+        mine = tuple((slug, name or slug) for slug, name in teams if actor.may(action, slug))
+        return cls(mine, actor.may(action, None))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from attribution import audit
 from attribution.actors import Action, Forbidden
-from attribution.models import Team
 from attribution.vocabulary import Basis
 from governance import budgeting
 from governance.budget_drafts import COLUMNS, Invalid
@@ -271,13 +270,7 @@ def _seen_by(request: HttpRequest, budget_id: int) -> BudgetView:
 
 
 def _choices(request: HttpRequest) -> Choices:
-    """What the person may set budgets for. Raises PermissionDenied when that is nothing."""
-    actor = actor_of(request)
-    if not actor.may_somewhere(Action.EDIT_BUDGET):
-        raise PermissionDenied("Budgets are set by owners and by leads of teams.")
-    teams = Team.objects.order_by("name", "slug").values_list("slug", "name")
-    mine = tuple((slug, name or slug) for slug, name in teams if actor.may(Action.EDIT_BUDGET, slug))
-    return Choices(mine, actor.may(Action.EDIT_BUDGET, None))
+    return Choices.of(actor_of(request), Action.EDIT_BUDGET, "Budgets are set by owners and by leads of teams.")
 
 
 def _form_page(

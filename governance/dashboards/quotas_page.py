@@ -15,7 +15,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from attribution.actors import Action, Forbidden
-from attribution.models import Team
 from governance import quotas as service
 from governance.budget_drafts import Invalid
 from governance.dashboards import formats, labels
@@ -180,12 +179,7 @@ def _seen_by(request: HttpRequest, quota_id: int) -> QuotaView:
 
 
 def _choices(request: HttpRequest) -> Choices:
-    actor = actor_of(request)
-    if not actor.may_somewhere(Action.EDIT_QUOTA):
-        raise PermissionDenied("Quotas are set by owners and by leads of teams.")
-    teams = Team.objects.order_by("name", "slug").values_list("slug", "name")
-    mine = tuple((slug, name or slug) for slug, name in teams if actor.may(Action.EDIT_QUOTA, slug))
-    return Choices(mine, actor.may(Action.EDIT_QUOTA, None))
+    return Choices.of(actor_of(request), Action.EDIT_QUOTA, "Quotas are set by owners and by leads of teams.")
 
 
 def _form_page(
